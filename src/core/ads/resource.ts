@@ -1,0 +1,39 @@
+/** Type URLs the control plane serves. Order = order in which additions are sent (xDS "make before break"); removals go in reverse. */
+export const TYPE = {
+  policy: 'type.googleapis.com/paifang.v1.Policy',
+  app: 'type.googleapis.com/paifang.v1.App',
+  serviceKey: 'type.googleapis.com/paifang.v1.ServiceKey',
+  cluster: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
+  endpoint: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
+  secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
+  listener: 'type.googleapis.com/envoy.config.listener.v3.Listener',
+  route: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
+  scope: 'type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration',
+} as const;
+export type TypeUrl = (typeof TYPE)[keyof typeof TYPE];
+
+/** Types that hold secrets: only streams that proved to be an edge get them. */
+export const SECRET_TYPES: ReadonlySet<string> = new Set([TYPE.app, TYPE.serviceKey]);
+
+/** One resource, encoded once and shared by all streams. Frozen. */
+export interface Resource {
+  readonly type: TypeUrl;
+  readonly name: string;
+  /** First 16 hex digits of SHA-256 of `bytes`: equal content has an equal version on every replica and after every restart. */
+  readonly version: string;
+  /** The message itself (not wrapped in Any), in canonical protobuf encoding. */
+  readonly bytes: Uint8Array;
+  /** Names of other resources this one needs to be in force first, e.g. the clusters of a route table. Sorted. */
+  readonly needs?: readonly ResourceName[];
+}
+
+export interface ResourceName {
+  readonly type: TypeUrl;
+  readonly name: string;
+}
+
+/** What changed for one fleet. Names are disjoint between the two lists; an upsert may equal what is there (then nothing is sent). */
+export interface TableDelta {
+  readonly upserts: readonly Resource[];
+  readonly removals: readonly ResourceName[];
+}
