@@ -1,2 +1,8 @@
-// Loaded before each test file: Nest's decorators write their metadata through this.
+// Loaded before each test file. Nest's decorators write their metadata through reflect-metadata.
 import 'reflect-metadata';
+import { afterAll, afterEach, beforeEach } from 'vitest';
+import { closeScope, openScope } from './cleanup.js';
+
+beforeEach(openScope);
+afterEach(closeScope);
+afterAll(closeScope);
