@@ -1,0 +1,285 @@
+import { readFileSync } from 'node:fs';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { type Static, type TSchema, Type } from 'typebox';
+import { parseDocument } from 'yaml';
+
+/**
+ * Settings of all processes. One schema gives the type, the check, the environment variables and docs/reference/config.md.
+ * Order: default < file (PAIFANG_CONFIG or --config) < environment. `env` at a field is the name of its variable.
+ */
+const setting = <T extends TSchema>(schema: T, env: string): T => Object.assign(schema, { env });
+const port = (value: number, env: string, description: string) =>
+  setting(Type.Integer({ minimum: 0, maximum: 65_535, default: value, description: `${description} 0 takes any free port.` }), env);
+const text = (value: string, env: string, description: string) => setting(Type.String({ default: value, description }), env);
+const optionalText = (env: string, description: string) => Type.Optional(setting(Type.String({ minLength: 1, description }), env));
+const optionalSecret = (env: string, description: string) =>
+  Type.Optional(setting(Type.String({ minLength: 1, description, writeOnly: true }), env));
+const section = <P extends Record<string, TSchema>>(properties: P, description: string) =>
+  Type.Object(properties, { additionalProperties: false, description });
+
+export const ConfigSchema = section(
+  {
+    dataDir: text('.paifang', 'PAIFANG_DATA_DIR', 'Directory of everything that is kept: database, keys, logs, sockets.'),
+    log: section(
+      {
+        level: setting(
+          Type.Enum(['error', 'warn', 'info', 'debug'], { default: 'info', description: 'Least severe messages that are written.' }),
+          'PAIFANG_LOG_LEVEL',
+        ),
+        format: setting(
+          Type.Enum(['text', 'json'], { default: 'text', description: 'text for people, json for collectors.' }),
+          'PAIFANG_LOG_FORMAT',
+        ),
+      },
+      'Messages of the processes themselves (requests have the access log).',
+    ),
+    admin: section(
+      {
+        host: text('127.0.0.1', 'PAIFANG_ADMIN_HOST', 'Address of the admin API. Anything but loopback should sit behind TLS.'),
+        port: port(8080, 'PAIFANG_ADMIN_PORT', 'Port of the admin API.'),
+      },
+      'Admin REST API of the controller.',
+    ),
+    ads: section(
+      {
+        host: text('127.0.0.1', 'PAIFANG_ADS_HOST', 'Address on which Envoys and edges subscribe (xDS, log collection).'),
+        port: port(9876, 'PAIFANG_ADS_PORT', 'Port of the same.'),
+        nodeToken: optionalSecret('PAIFANG_NODE_TOKEN', 'Token edges present to be given App keys. Default: a file in dataDir, made at first start.'),
+      },
+      'Where the controller serves xDS and collects logs.',
+    ),
+    database: section(
+      {
+        url: optionalText(
+          'PAIFANG_DATABASE_URL',
+          'postgres://user:password@host:port/name. `paifang up` starts an embedded PostgreSQL when it is not set.',
+        ),
+        poll: setting(
+          Type.Integer({ minimum: 100, maximum: 600_000, default: 5000, description: 'Milliseconds between looks for releases that no notification told of.' }),
+          'PAIFANG_DATABASE_POLL',
+        ),
+      },
+      'PostgreSQL, the truth about definitions.',
+    ),
+    keys: section(
+      {
+        master: optionalSecret('PAIFANG_MASTER_KEY', '32 bytes, base64 or hex, that encrypt secrets at rest. Default: a file in dataDir, made at first start; back it up.'),
+      },
+      'Encryption of secrets.',
+    ),
+    logStore: section(
+      {
+        url: optionalText('PAIFANG_LOG_STORE_URL', 'http(s) URL of a ClickHouse. Default: an embedded column store in a process of its own.'),
+        user: text('default', 'PAIFANG_LOG_STORE_USER', 'User at that ClickHouse.'),
+        password: optionalSecret('PAIFANG_LOG_STORE_PASSWORD', 'Password of that user.'),
+        database: text('default', 'PAIFANG_LOG_STORE_DATABASE', 'Database at that ClickHouse.'),
+        retentionDays: setting(
+          Type.Integer({ minimum: 1, maximum: 3650, default: 14, description: 'Days requests are kept.' }),
+          'PAIFANG_LOG_RETENTION_DAYS',
+        ),
+      },
+      'Where requests are stored and asked for.',
+    ),
+    edge: section(
+      {
+        node: optionalText('PAIFANG_NODE', 'node.id of the Envoy this edge serves. Default: host name.'),
+        cluster: text('default/default', 'PAIFANG_NODE_CLUSTER', '`<workspace>/<fleet>` of that Envoy.'),
+        controller: text('127.0.0.1:9876', 'PAIFANG_CONTROLLER', 'host:port of a controller\'s xDS.'),
+        directory: optionalText('PAIFANG_EDGE_DIR', 'Envoy\'s working directory: access.log is read here, sockets and digest log are made here. Default: dataDir/node.'),
+        envoyAdmin: text('http://127.0.0.1:9901', 'PAIFANG_ENVOY_ADMIN', 'Envoy\'s admin, asked to reopen its log after rotation.'),
+        configPort: port(23456, 'PAIFANG_EDGE_CONFIG_PORT', 'Loopback port of /mosng/config.'),
+        toolPort: port(23460, 'PAIFANG_EDGE_TOOL_PORT', 'Loopback port of /mosng/config/query and /tool/setLogLevel.'),
+        policyWait: setting(
+          Type.Integer({ minimum: 0, maximum: 10_000, default: 1000, description: 'Milliseconds a request waits for a policy the edge does not have yet; then 5001.' }),
+          'PAIFANG_EDGE_POLICY_WAIT',
+        ),
+        rotateBytes: setting(
+          Type.Integer({ minimum: 1_048_576, default: 67_108_864, description: 'Size at which access.log and the digest log are rotated.' }),
+          'PAIFANG_LOG_ROTATE_BYTES',
+        ),
+        keepFiles: setting(
+          Type.Integer({ minimum: 1, maximum: 1000, default: 5, description: 'Rotated files that are kept.' }),
+          'PAIFANG_LOG_KEEP_FILES',
+        ),
+      },
+      'The process beside each Envoy.',
+    ),
+    up: section(
+      {
+        gatewayPort: port(8088, 'PAIFANG_GATEWAY_PORT', 'Port of the gateway that `paifang up` runs.'),
+        gatewayHost: text('127.0.0.1', 'PAIFANG_GATEWAY_HOST', 'Address of the same.'),
+        envoy: optionalText('PAIFANG_ENVOY', 'Envoy to run. Default: the one set-up found.'),
+        envoyAdminPort: port(9901, 'PAIFANG_ENVOY_ADMIN_PORT', 'Loopback port of Envoy\'s admin.'),
+        databasePort: port(0, 'PAIFANG_EMBEDDED_DATABASE_PORT', 'Loopback port of the embedded PostgreSQL.'),
+        concurrency: setting(
+          Type.Integer({ minimum: 0, maximum: 256, default: 0, description: 'Worker threads of Envoy. 0: one per CPU.' }),
+          'PAIFANG_ENVOY_CONCURRENCY',
+        ),
+        demoPort: port(8090, 'PAIFANG_DEMO_PORT', 'Loopback port of the demo backend.'),
+        demo: setting(Type.Boolean({ default: true, description: 'Make a demo group, APIs and App when the workspace is empty.' }), 'PAIFANG_DEMO'),
+      },
+      '`paifang up`: everything on one machine.',
+    ),
+  },
+  'Settings of Paifang.',
+);
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+export type Config = DeepReadonly<Static<typeof ConfigSchema>>;
+type DeepReadonly<T> = { readonly [K in keyof T]: T[K] extends object ? DeepReadonly<T[K]> : T[K] };
+
+/** One fault of the settings: where it was given, what is wrong. */
+export interface ConfigFault {
+  /** Environment variable or `file.yaml: /json/pointer`. */
+  readonly where: string;
+  readonly message: string;
+}
+
+/** Every fault of the settings at once. */
+export class ConfigError extends Error {
+  constructor(readonly faults: readonly ConfigFault[]) {
+    super(`${faults.length === 1 ? 'A setting is' : `${faults.length} settings are`} wrong:\n${faults.map((f) => `  ${f.where}: ${f.message}`).join('\n')}\nAll settings: docs/reference/config.md`);
+    this.name = 'ConfigError';
+  }
+}
+
+export interface SettingDescription {
+  /** Dotted path in the file, e.g. `admin.port`. */
+  readonly key: string;
+  readonly env: string;
+  readonly description: string;
+  readonly default: unknown;
+  readonly type: string;
+  readonly secret: boolean;
+}
+
+interface Leaf extends SettingDescription {
+  readonly schema: { type?: string; enum?: unknown[] };
+}
+
+function leaves(): Leaf[] {
+  const found: Leaf[] = [];
+  const walk = (schema: any, prefix: string): void => {
+    for (const [name, child] of Object.entries<any>(schema.properties)) {
+      const key = prefix ? `${prefix}.${name}` : name;
+      if (child.properties) walk(child, key);
+      else
+        found.push({
+          key,
+          env: child.env,
+          description: child.description,
+          default: child.default,
+          type: child.enum ? child.enum.join(' | ') : child.type,
+          secret: child.writeOnly === true,
+          schema: child,
+        });
+    }
+  };
+  walk(ConfigSchema, '');
+  return found;
+}
+
+/** All settings in the order of the schema; source of docs/reference/config.md. Pure. */
+export function describeSettings(): SettingDescription[] {
+  return leaves().map(({ schema: _, ...description }) => description);
+}
+
+/**
+ * Reads settings once and returns them frozen, defaults filled in. Variables that begin with PAIFANG_ and mean nothing are
+ * faults too, except those of the command line ({@link CLIENT_VARIABLES}).
+ *
+ * @throws ConfigError with every fault of file and environment.
+ */
+export function loadConfig(env: Record<string, string | undefined>, file = env.PAIFANG_CONFIG, overrides: Record<string, unknown> = {}): Config {
+  const faults: ConfigFault[] = [];
+  const all = leaves();
+  const raw: Record<string, any> = file ? readFile(file, faults) : {};
+  const source = new Map<string, string>();
+  for (const leaf of all) {
+    const value = env[leaf.env];
+    if (value === undefined || value === '') continue;
+    const coerced = coerce(value, leaf);
+    source.set(`/${leaf.key.replaceAll('.', '/')}`, leaf.env);
+    set(raw, leaf.key, coerced);
+  }
+  for (const [key, value] of Object.entries(overrides)) {
+    if (value === undefined) continue;
+    source.set(`/${key.replaceAll('.', '/')}`, `--${key}`);
+    set(raw, key, value);
+  }
+  const known = new Set([...all.map((leaf) => leaf.env), ...CLIENT_VARIABLES]);
+  for (const name of Object.keys(env))
+    if (name.startsWith('PAIFANG_') && !known.has(name)) faults.push({ where: name, message: 'no setting has this name' });
+  for (const leaf of all) if (leaf.default !== undefined && get(raw, leaf.key) === undefined) set(raw, leaf.key, leaf.default);
+  for (const key of Object.keys(ConfigSchema.properties)) raw[key] ??= {};
+
+  const ajv = new Ajv2020({ allErrors: true, strict: false });
+  const validate = ajv.compile(ConfigSchema);
+  if (!validate(raw)) {
+    for (const error of validate.errors ?? []) {
+      const where = source.get(error.instancePath) ?? `${file ?? 'settings'}: ${error.instancePath || '/'}`;
+      const extra = error.params as { additionalProperty?: string; allowedValues?: unknown[] };
+      const message = extra.additionalProperty
+        ? `no setting is called "${extra.additionalProperty}"`
+        : extra.allowedValues
+          ? `must be one of ${extra.allowedValues.join(', ')}`
+          : (error.message ?? 'is wrong');
+      faults.push({ where, message });
+    }
+  }
+  if (faults.length > 0) throw new ConfigError(faults);
+  return freeze(raw) as unknown as Config;
+}
+
+/** Variables that only the client verbs and set-up read. */
+export const CLIENT_VARIABLES: readonly string[] = [
+  'PAIFANG_CONFIG', 'PAIFANG_CACHE', 'PAIFANG_SERVER', 'PAIFANG_TOKEN', 'PAIFANG_TOKEN_FILE', 'PAIFANG_WORKSPACE', 'PAIFANG_AK', 'PAIFANG_SK', 'PAIFANG_SK_FILE',
+];
+
+function readFile(file: string, faults: ConfigFault[]): Record<string, any> {
+  let content: string;
+  try {
+    content = readFileSync(file, 'utf8');
+  } catch (error) {
+    faults.push({ where: file, message: `cannot be read: ${(error as Error).message}` });
+    return {};
+  }
+  const document = parseDocument(content, { uniqueKeys: true });
+  for (const error of document.errors) faults.push({ where: file, message: error.message.split('\n')[0] ?? 'is not YAML' });
+  if (document.errors.length > 0) return {};
+  const value: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+  if (typeof value === 'object' && !Array.isArray(value)) return value as Mutable<Record<string, any>>;
+  faults.push({ where: file, message: 'must be a mapping of settings' });
+  return {};
+}
+
+function coerce(value: string, leaf: Leaf): unknown {
+  if (leaf.schema.type === 'integer') return /^-?\d+$/.test(value) ? Number(value) : value;
+  if (leaf.schema.type === 'boolean') {
+    if (/^(true|1|yes|on)$/i.test(value)) return true;
+    if (/^(false|0|no|off)$/i.test(value)) return false;
+  }
+  return value;
+}
+
+function get(target: Record<string, any>, key: string): unknown {
+  return key.split('.').reduce<any>((value, part) => (value === null || typeof value !== 'object' ? undefined : value[part]), target);
+}
+
+function set(target: Record<string, any>, key: string, value: unknown): void {
+  const parts = key.split('.');
+  const last = parts.pop() as string;
+  let at = target;
+  for (const part of parts) {
+    if (at[part] === undefined) at[part] = {};
+    // A section given as a scalar stays as it is: the schema check names it.
+    if (typeof at[part] !== 'object' || at[part] === null) return;
+    at = at[part];
+  }
+  at[last] = value;
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) for (const child of Object.values(value)) freeze(child);
+  return Object.freeze(value);
+}

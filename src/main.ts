@@ -1,0 +1,186 @@
+import 'reflect-metadata';
+import { join, resolve } from 'node:path';
+import { Command, Option } from 'commander';
+import { addClientCommands } from './cli/commands.js';
+import { type Config, ConfigError, loadConfig } from './config.js';
+
+/**
+ * The `paifang` command. Verbs that run a process are here; verbs that talk to one are in cli/. Rooms are loaded when a verb
+ * needs them, so that `paifang --help` does not wait for a database driver.
+ */
+const program = new Command('paifang')
+  .description('An open API gateway: definitions are compiled to xDS for real Envoy proxies.')
+  .option('--config <file>', 'YAML file of settings (PAIFANG_CONFIG); see docs/reference/config.md')
+  .showHelpAfterError('(--help tells more)')
+  .configureHelp({ sortSubcommands: false });
+
+program
+  .command('up')
+  .description('run everything on this machine: PostgreSQL, controller, edge, Envoy and a demo')
+  .option('--data-dir <directory>', 'where everything is kept (PAIFANG_DATA_DIR)')
+  .option('--port <port>', 'port of the gateway (PAIFANG_GATEWAY_PORT)')
+  .addOption(new Option('--no-demo', 'no demo objects, no demo backend (PAIFANG_DEMO=false)'))
+  .addHelpText('after', '\nA second start keeps the data. Remove the data directory to begin anew.\n\nExample:\n  paifang up --port 8888 --data-dir /var/lib/paifang')
+  .action(async (options: { dataDir?: string; port?: string; demo: boolean }) => {
+    const config = settings({
+      dataDir: options.dataDir,
+      'up.gatewayPort': options.port === undefined ? undefined : integer(options.port),
+      'up.demo': options.demo ? undefined : false,
+    });
+    await runUp(config);
+  });
+
+program
+  .command('controller')
+  .description('run a controller: admin API, compiler, xDS, log collection')
+  .addHelpText('after', '\nNeeds PAIFANG_DATABASE_URL. Any number of controllers may share one PostgreSQL.')
+  .action(async () => runController(settings()));
+
+program
+  .command('edge')
+  .description('run an edge beside an Envoy: request checks over a Unix socket, log shipping, node endpoints')
+  .addHelpText('after', '\nIts directory (PAIFANG_EDGE_DIR) is the working directory of that Envoy; see `paifang bootstrap --help`.')
+  .action(async () => runEdge(settings()));
+
+program
+  .command('migrate')
+  .description("bring the database's tables up to this version, and say what was done")
+  .action(async () => runMigrate(settings()));
+
+program
+  .command('chdb', { hidden: true })
+  .description('the embedded log store; started by the controller')
+  .requiredOption('--dir <directory>', 'its data')
+  .requiredOption('--port <port>', 'loopback port')
+  .action(async (options: { dir: string; port: string }) => {
+    const { runChdbServer } = await import('./logs/chdb-server.js');
+    const server = await runChdbServer({ dir: options.dir, host: '127.0.0.1', port: integer(options.port) });
+    untilAskedToEnd(() => server.close(), { port: server.port });
+  });
+
+addClientCommands(program);
+await program.parseAsync(process.argv).catch(fail);
+
+function settings(overrides: Record<string, unknown> = {}): Config {
+  const file = program.opts<{ config?: string }>().config ?? process.env.PAIFANG_CONFIG;
+  return loadConfig(process.env, file, overrides);
+}
+
+function integer(value: string): number | string {
+  return /^\d+$/.test(value) ? Number(value) : value;
+}
+
+async function runUp(config: Config): Promise<void> {
+  const [{ up, UpError }, { bootstrap }] = await Promise.all([import('./up/up.js'), import('./core/xds/bootstrap.js')]);
+  const say = (line: string) => console.log(line);
+  say('Starting Paifang');
+  let asked = false;
+  const early = () => {
+    if (asked) process.exit(130);
+    asked = true;
+    say('Stopping as soon as the step under way is done (Ctrl-C again: at once)');
+  };
+  process.on('SIGINT', early).on('SIGTERM', early);
+  try {
+    const running = await up({
+      dataDir: config.dataDir,
+      admin: config.admin,
+      ads: config.ads,
+      databaseUrl: config.database.url,
+      databasePort: config.up.databasePort,
+      gateway: { host: config.up.gatewayHost, port: config.up.gatewayPort },
+      envoy: config.up.envoy,
+      envoyAdminPort: config.up.envoyAdminPort,
+      concurrency: config.up.concurrency,
+      edgePorts: { config: config.edge.configPort, tool: config.edge.toolPort },
+      demo: config.up.demo,
+      demoPort: config.up.demoPort,
+      bootstrap,
+      say,
+    });
+    process.off('SIGINT', early).off('SIGTERM', early);
+    if (asked) process.emit('SIGINT');
+    untilAskedToEnd(async () => {
+      say('\nStopping …');
+      await running.stop();
+      say('Stopped. The data is kept.');
+    });
+  } catch (error) {
+    if (!(error instanceof UpError)) throw error;
+    console.error(`\nPaifang could not start.\n${error.message}`);
+    process.exit(1);
+  }
+}
+
+async function runController(config: Config): Promise<void> {
+  const [{ startController }, { createLogger }] = await Promise.all([import('./controller/controller.js'), import('./logger.js')]);
+  const log = createLogger(config.log, 'controller');
+  const dataDir = resolve(config.dataDir);
+  let logStore = { url: config.logStore.url, close: async () => {} } as { url: string; close(): Promise<void> };
+  if (!config.logStore.url) {
+    const { startEmbeddedLogStore } = await import('./logs/supervisor.js');
+    logStore = await startEmbeddedLogStore({ dir: join(dataDir, 'requests') });
+  }
+  if (!config.database.url) throw new ConfigError([{ where: 'PAIFANG_DATABASE_URL', message: 'is needed to run a controller: postgres://user:password@host:port/name' }]);
+  const controller = await startController({
+    dataDir,
+    databaseUrl: config.database.url,
+    pollMs: config.database.poll,
+    masterKey: config.keys.master,
+    nodeToken: config.ads.nodeToken,
+    admin: config.admin,
+    ads: config.ads,
+    logStore: { ...config.logStore, url: logStore.url },
+    log,
+  });
+  if (controller.adminToken && !process.send) console.log(`Admin token, shown this once: ${controller.adminToken}`);
+  untilAskedToEnd(
+    async () => {
+      await controller.close();
+      await logStore.close();
+    },
+    { adminUrl: controller.adminUrl, adsPort: controller.adsPort, adminToken: controller.adminToken },
+  );
+}
+
+async function runEdge(config: Config): Promise<void> {
+  const [{ startEdge }, { createLogger }] = await Promise.all([import('./edge/edge.js'), import('./logger.js')]);
+  const log = createLogger(config.log, 'edge');
+  const directory = resolve(config.edge.directory ?? join(config.dataDir, 'node'));
+  const edge = await startEdge({ ...config.edge, directory, dataDir: resolve(config.dataDir), nodeToken: config.ads.nodeToken, log });
+  untilAskedToEnd(() => edge.close(), {});
+}
+
+async function runMigrate(config: Config): Promise<void> {
+  if (!config.database.url) throw new ConfigError([{ where: 'PAIFANG_DATABASE_URL', message: 'is needed: postgres://user:password@host:port/name' }]);
+  const { migrate } = await import('./store/migrate.js');
+  const done = await migrate(config.database.url);
+  console.log(done.length === 0 ? 'The tables are up to date.' : `Done: ${done.join(', ')}.`);
+}
+
+/** Says that this process is ready, and ends it in order on SIGINT, SIGTERM or when the process that started it is gone. */
+function untilAskedToEnd(close: () => Promise<void>, announcement?: Record<string, unknown>): void {
+  let ending = false;
+  const end = () => {
+    if (ending) return;
+    ending = true;
+    void close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        console.error(error);
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGINT', end).on('SIGTERM', end);
+  if (process.send) {
+    process.on('disconnect', end);
+    if (announcement) process.send({ ready: true, ...announcement });
+  }
+}
+
+function fail(error: unknown): never {
+  if (error instanceof ConfigError) console.error(error.message);
+  else console.error(error instanceof Error ? `${error.message}\n\n${error.stack ?? ''}` : error);
+  process.exit(error instanceof ConfigError ? 2 : 5);
+}

@@ -1,0 +1,38 @@
+/** The few calls of the admin API that `paifang up` makes, as any client would. */
+export class AdminClient {
+  constructor(
+    private readonly base: string,
+    private readonly token: string,
+  ) {}
+
+  get(path: string): Promise<unknown> {
+    return this.call('GET', path);
+  }
+
+  post(path: string, body: unknown): Promise<unknown> {
+    return this.call('POST', path, body);
+  }
+
+  /** What is at `path`, or undefined when nothing is. */
+  async find(path: string): Promise<unknown> {
+    const response = await this.send('GET', path);
+    if (response.status === 404) return undefined;
+    return this.read('GET', path, response);
+  }
+
+  private async call(method: string, path: string, body?: unknown): Promise<unknown> {
+    return this.read(method, path, await this.send(method, path, body));
+  }
+
+  private send(method: string, path: string, body?: unknown): Promise<Response> {
+    const headers: Record<string, string> = { authorization: `Bearer ${this.token}` };
+    if (body !== undefined) headers['content-type'] = 'application/json';
+    return fetch(`${this.base}${path}`, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  }
+
+  private async read(method: string, path: string, response: Response): Promise<unknown> {
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path} was answered with ${response.status}: ${text}`);
+    return text === '' ? undefined : JSON.parse(text);
+  }
+}

@@ -1,0 +1,81 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Child, startChild } from './child.js';
+
+/** Path of the Envoy set-up found, or the one given. @throws with what to do when there is none. */
+export function envoyBinary(given: string | undefined): string {
+  if (given) {
+    if (existsSync(given)) return given;
+    throw new Error(`PAIFANG_ENVOY names ${given}, which does not exist. Correct it, or unset it to use the one set-up found.`);
+  }
+  const note = fileURLToPath(new URL('../../build/envoy.json', import.meta.url));
+  try {
+    const { path } = JSON.parse(readFileSync(note, 'utf8')) as { path: string };
+    if (existsSync(path)) return path;
+  } catch {
+    // No set-up yet; said below.
+  }
+  throw new Error('No Envoy was found. Run `npm run setup`, or set PAIFANG_ENVOY to the path of an Envoy 1.40 or newer.');
+}
+
+export interface EnvoyOptions {
+  readonly binary: string;
+  /** Its working directory: bootstrap.json, access.log and sockets are here. */
+  readonly directory: string;
+  readonly runDir: string;
+  readonly bootstrap: object;
+  readonly adminPort: number;
+  readonly concurrency: number;
+}
+
+/** Starts Envoy with a bootstrap. Its own messages go to envoy.log in the directory. */
+export function startEnvoy(options: EnvoyOptions): Child {
+  const file = join(options.directory, 'bootstrap.json');
+  writeFileSync(file, JSON.stringify(options.bootstrap, null, 2), { mode: 0o600 });
+  return startChild({
+    name: 'envoy',
+    command: options.binary,
+    args: [
+      '--config-path', 'bootstrap.json',
+      '--use-dynamic-base-id',
+      '--drain-time-s', '5',
+      '--parent-shutdown-time-s', '6',
+      '--log-level', 'warning',
+      ...(options.concurrency > 0 ? ['--concurrency', String(options.concurrency)] : []),
+    ],
+    cwd: options.directory,
+    runDir: options.runDir,
+    logFile: join(options.directory, 'envoy.log'),
+  });
+}
+
+/** Whether Envoy's admin lists a listener on `port`: `/ready` alone does not prove that it listens. */
+export async function listens(adminPort: number, port: number): Promise<boolean> {
+  try {
+    const text = await get(`http://127.0.0.1:${adminPort}/listeners?format=json`);
+    const statuses = (JSON.parse(text) as { listener_statuses?: { local_address?: { socket_address?: { port_value?: number } } }[] }).listener_statuses ?? [];
+    return statuses.some((status) => status.local_address?.socket_address?.port_value === port);
+  } catch {
+    // Not up yet; the caller asks again.
+    return false;
+  }
+}
+
+function get(url: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(url, { timeout: 1000 }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve(text));
+      response.on('error', reject);
+    });
+    outgoing.on('timeout', () => outgoing.destroy(new Error('timed out')));
+    outgoing.on('error', reject);
+    outgoing.end();
+  });
+}

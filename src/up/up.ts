@@ -1,0 +1,214 @@
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AdminClient } from './admin-client.js';
+import { startBackend } from './backend.js';
+import { type Child, endOrphans, startChild, takeLock } from './child.js';
+import { ensureDemo } from './demo.js';
+import { envoyBinary, listens, startEnvoy } from './envoy.js';
+import { freePort, portsInUse } from './ports.js';
+import { startPostgres } from './postgres.js';
+import { summary } from './summary.js';
+import { keepRunning } from './supervise.js';
+
+export interface UpOptions {
+  readonly dataDir: string;
+  readonly admin: { readonly host: string; readonly port: number };
+  readonly ads: { readonly host: string; readonly port: number };
+  readonly databaseUrl: string | undefined;
+  readonly databasePort: number;
+  readonly gateway: { readonly host: string; readonly port: number };
+  readonly envoy: string | undefined;
+  readonly envoyAdminPort: number;
+  readonly concurrency: number;
+  readonly edgePorts: { readonly config: number; readonly tool: number };
+  readonly demo: boolean;
+  readonly demoPort: number;
+  /** Bootstrap of an Envoy for these values (core/xds/bootstrap, handed in because this room knows no domain). */
+  readonly bootstrap: (options: {
+    nodeId: string;
+    nodeCluster: string;
+    adsAddress: string;
+    adsPort: number;
+    edgeSocket: string;
+    adminAddress: string;
+    adminPort: number;
+  }) => object;
+  /** Says what happens, one line at a time. */
+  readonly say: (line: string) => void;
+}
+
+export interface Up {
+  stop(): Promise<void>;
+}
+
+const CLUSTER = 'default/default';
+const NODE = 'up-1';
+const main = fileURLToPath(new URL('../main.js', import.meta.url));
+
+/** A start that cannot go on for a reason the person can mend. */
+export class UpError extends Error {}
+
+/**
+ * Runs everything on one machine: PostgreSQL (unless a URL is given), controller, edge, Envoy and the demo. Resolves when a
+ * request would be answered. Whatever was started is stopped again when a later step fails.
+ *
+ * @throws UpError naming every port in use, another running instance, or the step that failed and where its log is.
+ */
+export async function up(options: UpOptions): Promise<Up> {
+  const dataDir = resolve(options.dataDir);
+  const runDir = join(dataDir, 'run');
+  const nodeDir = join(dataDir, 'node');
+  const logDir = join(dataDir, 'log');
+  for (const directory of [dataDir, runDir, nodeDir, logDir]) mkdirSync(directory, { recursive: true });
+  const stops: (() => Promise<void>)[] = [];
+  const stop = async () => {
+    for (const one of stops.splice(0).reverse()) await one();
+  };
+  try {
+    const other = takeLock(join(dataDir, 'up.lock'));
+    if (other) throw new UpError(`Paifang already runs with ${dataDir} (process ${other}). Stop it, or set PAIFANG_DATA_DIR to another directory.`);
+    const orphans = await endOrphans(runDir);
+    if (orphans.length > 0) options.say(`  ended what an earlier run left behind: ${orphans.join(', ')}`);
+    const taken = await portsInUse([
+      { ...options.gateway, what: 'the gateway', option: 'PAIFANG_GATEWAY_PORT' },
+      { ...options.admin, what: 'the admin API', option: 'PAIFANG_ADMIN_PORT' },
+      { ...options.ads, what: 'xDS', option: 'PAIFANG_ADS_PORT' },
+      { host: '127.0.0.1', port: options.envoyAdminPort, what: "Envoy's admin", option: 'PAIFANG_ENVOY_ADMIN_PORT' },
+      { host: '127.0.0.1', port: options.edgePorts.config, what: "the edge's /mosng/config", option: 'PAIFANG_EDGE_CONFIG_PORT' },
+      { host: '127.0.0.1', port: options.edgePorts.tool, what: "the edge's tools", option: 'PAIFANG_EDGE_TOOL_PORT' },
+      ...(options.demo ? [{ host: '127.0.0.1', port: options.demoPort, what: 'the demo backend', option: 'PAIFANG_DEMO_PORT' }] : []),
+    ]);
+    if (taken.length > 0) throw new UpError(taken.join('\n'));
+
+    let databaseUrl = options.databaseUrl;
+    if (!databaseUrl) {
+      options.say('  database …');
+      const postgres = await startPostgres({ dir: join(dataDir, 'postgres'), ...(options.databasePort > 0 ? { port: options.databasePort } : {}) });
+      stops.push(() => postgres.stop());
+      databaseUrl = postgres.url;
+    }
+
+    options.say('  controller …');
+    const env = {
+      ...process.env,
+      PAIFANG_DATA_DIR: dataDir,
+      PAIFANG_DATABASE_URL: databaseUrl,
+      PAIFANG_ADMIN_HOST: options.admin.host,
+      PAIFANG_ADMIN_PORT: String(options.admin.port),
+      PAIFANG_ADS_HOST: options.ads.host,
+      PAIFANG_ADS_PORT: String(options.ads.port),
+    };
+    const controller = await keepRunning('controller', options.say, () =>
+      startChild({ name: 'controller', command: process.execPath, args: [main, 'controller'], cwd: dataDir, env, runDir, logFile: join(logDir, 'controller.log'), ours: true }),
+    );
+    stops.push(() => controller.stop());
+    const { adminUrl, adsPort, adminToken } = (await controller.ready) as unknown as { adminUrl: string; adsPort: number; adminToken?: string };
+    const token = keepToken(dataDir, adminToken);
+
+    if (options.demo) {
+      const backend = await startBackend(options.demoPort);
+      stops.push(() => backend.close());
+    }
+    const gatewayPort = options.gateway.port || (await freePort());
+    const demo = await ensureDemo(new AdminClient(adminUrl, token), {
+      dataDir,
+      backendPort: options.demoPort,
+      host: options.gateway.host,
+      port: gatewayPort,
+      demo: options.demo,
+    });
+
+    options.say('  edge …');
+    const envoyAdminPort = options.envoyAdminPort || (await freePort());
+    const edge = await keepRunning('edge', options.say, () =>
+      startChild({
+        name: 'edge',
+        command: process.execPath,
+        args: [main, 'edge'],
+        cwd: dataDir,
+        env: {
+          ...env,
+          PAIFANG_NODE: NODE,
+          PAIFANG_NODE_CLUSTER: CLUSTER,
+          PAIFANG_CONTROLLER: `${options.ads.host}:${adsPort}`,
+          PAIFANG_EDGE_DIR: nodeDir,
+          PAIFANG_ENVOY_ADMIN: `http://127.0.0.1:${envoyAdminPort}`,
+          PAIFANG_EDGE_CONFIG_PORT: String(options.edgePorts.config),
+          PAIFANG_EDGE_TOOL_PORT: String(options.edgePorts.tool),
+        },
+        runDir,
+        logFile: join(logDir, 'edge.log'),
+        ours: true,
+      }),
+    );
+    stops.push(() => edge.stop());
+    await edge.ready;
+
+    options.say('  Envoy …');
+    const envoy = await keepRunning('Envoy', options.say, () =>
+      startEnvoy({
+        binary: envoyBinary(options.envoy),
+        directory: nodeDir,
+        runDir,
+        bootstrap: options.bootstrap({
+          nodeId: NODE,
+          nodeCluster: CLUSTER,
+          adsAddress: options.ads.host,
+          adsPort,
+          edgeSocket: 'authz.sock',
+          adminAddress: '127.0.0.1',
+          adminPort: envoyAdminPort,
+        }),
+        adminPort: envoyAdminPort,
+        concurrency: options.concurrency,
+      }),
+    );
+    stops.push(() => envoy.stop());
+    await listening(envoy.current, envoyAdminPort, gatewayPort, join(nodeDir, 'envoy.log'));
+
+    options.say(
+      summary({
+        gateway: `http://${options.gateway.host === '0.0.0.0' ? '127.0.0.1' : options.gateway.host}:${gatewayPort}`,
+        adminUrl,
+        ads: `${options.ads.host}:${adsPort}`,
+        envoyAdmin: `http://127.0.0.1:${envoyAdminPort}`,
+        edge: `http://127.0.0.1:${options.edgePorts.config}/mosng/config`,
+        dataDir,
+        newToken: adminToken,
+        tokenFile: join(dataDir, 'admin.token'),
+        demo,
+      }),
+    );
+    return { stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Resolves when Envoy has the listener; fails when Envoy ends or does not have it in time. */
+async function listening(envoy: () => Child, adminPort: number, port: number, logFile: string): Promise<void> {
+  let ended: string | undefined;
+  void envoy().ended.then((how) => {
+    ended = how;
+  });
+  for (let waited = 0; !(await listens(adminPort, port)); waited += 50) {
+    if (ended) throw new UpError(`${ended}; its last words are in ${logFile}`);
+    if (waited > 60_000) throw new UpError(`Envoy has no listener on port ${port} after a minute; see ${logFile}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+
+/** The admin token: stored at first start for the command line, read again later. */
+function keepToken(dataDir: string, fresh: string | undefined): string {
+  const file = join(dataDir, 'admin.token');
+  if (fresh) {
+    writeFileSync(file, `${fresh}\n`, { mode: 0o600 });
+    chmodSync(file, 0o600);
+    return fresh;
+  }
+  if (!existsSync(file))
+    throw new UpError(`The database has an admin token, but ${file} is missing. Put the token there, or make another: paifang token create.`);
+  return readFileSync(file, 'utf8').trim();
+}
