@@ -26,26 +26,59 @@ export interface ObjectRef {
 
 /** What each code means in general; the message of a {@link Diagnostic} says it of the case at hand. Source of docs/reference/diagnostics.md. */
 export const DIAGNOSTICS = {
-  'syntax': { severity: 'error', summary: 'The document is not well-formed YAML or JSON.' },
-  'schema': { severity: 'error', summary: 'A value does not have the shape the schema asks for.' },
-  'unknown-field': { severity: 'error', summary: 'A field that no schema knows; it is refused so that a typing error is never silently ignored.' },
+  limit: { severity: 'error', summary: 'The document is larger, deeper or more repetitive than is read.' },
+  syntax: { severity: 'error', summary: 'The document is not well-formed YAML or JSON.' },
+  schema: { severity: 'error', summary: 'A value does not have the shape the schema asks for.' },
+  'unknown-field': {
+    severity: 'error',
+    summary: 'A field that no schema knows; it is refused so that a typing error is never silently ignored.',
+  },
   'duplicate-name': { severity: 'error', summary: 'Two objects of one kind have the same name in one workspace.' },
   'duplicate-id': { severity: 'error', summary: 'Two objects of one kind have the same id.' },
+  'reserved-id': { severity: 'error', summary: 'An id that the gateway keeps for resources of its own.' },
   'duplicate-key': { severity: 'error', summary: 'A mapping has the same key twice.' },
   'unknown-reference': { severity: 'error', summary: 'An object names another one that does not exist.' },
+  'in-use': { severity: 'error', summary: 'An object that others still name cannot be removed.' },
+  'dangling-grant': {
+    severity: 'warning',
+    summary:
+      'An App is granted an API or group that is not in force; the grant counts from the moment it is published.',
+  },
+  'duplicate-access-key': {
+    severity: 'error',
+    summary: 'Two credentials have the same access key, so a caller could not be told.',
+  },
   'duplicate-host': { severity: 'error', summary: 'A host belongs to two groups; a host selects exactly one group.' },
   'invalid-host': { severity: 'error', summary: 'A host is not a lower-case DNS name or an IP address without port.' },
-  'invalid-path': { severity: 'error', summary: 'A path is not one of the three forms: exact, with {parameter}s, or ending in /*.' },
-  'ambiguous-match': { severity: 'error', summary: 'Two APIs of a group match the same requests, so that order alone would decide.' },
+  'invalid-path': {
+    severity: 'error',
+    summary: 'A path is not one of the three forms: exact, with {parameter}s, or ending in /*.',
+  },
+  'ambiguous-match': {
+    severity: 'error',
+    summary: 'Two APIs of a group match the same requests, so that order alone would decide.',
+  },
   'invalid-header-name': { severity: 'error', summary: 'A header name that HTTP or Envoy does not allow here.' },
   'invalid-header-value': { severity: 'error', summary: 'A header value with characters HTTP does not allow.' },
   'invalid-endpoint': { severity: 'error', summary: 'An endpoint has a host or port that cannot be called.' },
   'no-endpoint': { severity: 'warning', summary: 'A cluster has no endpoint; its APIs answer 4000.' },
+  'invalid-upstream': {
+    severity: 'error',
+    summary: 'An upstream combines clusters that cannot share the traffic of one API.',
+  },
   'invalid-weights': { severity: 'error', summary: 'The weights of an upstream do not add up to 100.' },
-  'invalid-rewrite': { severity: 'error', summary: 'An upstream path uses a parameter that the API path does not have.' },
+  'invalid-rewrite': {
+    severity: 'error',
+    summary: 'An upstream path uses a parameter that the API path does not have.',
+  },
   'invalid-timeout': { severity: 'error', summary: 'Timeouts contradict each other.' },
-  'invalid-mock': { severity: 'error', summary: 'A mock that cannot be answered: unknown result code, or a status that cannot be sent.' },
+  'invalid-mock': {
+    severity: 'error',
+    summary: 'A mock that cannot be answered: unknown result code, or a status that cannot be sent.',
+  },
   'unknown-result-code': { severity: 'error', summary: 'A result code that the catalogue does not have.' },
+  'invalid-listener': { severity: 'error', summary: 'A listener address that is no IP address.' },
+  'invalid-setting': { severity: 'error', summary: 'A setting of a fleet that Envoy or HTTP does not allow.' },
   'listener-conflict': { severity: 'error', summary: 'Two listeners of a fleet use the same address and port.' },
   'group-too-large': { severity: 'error', summary: 'A group has more APIs than one route table may hold.' },
   'nothing-serves': { severity: 'warning', summary: 'A published group that no fleet serves.' },

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 /** Type URLs the control plane serves. Order = order in which additions are sent (xDS "make before break"); removals go in reverse. */
 export const TYPE = {
   policy: 'type.googleapis.com/paifang.v1.Policy',
@@ -36,4 +38,22 @@ export interface ResourceName {
 export interface TableDelta {
   readonly upserts: readonly Resource[];
   readonly removals: readonly ResourceName[];
+}
+
+/**
+ * The resource with this content: versioned by it, `needs` without repetition in canonical order. Pure.
+ *
+ * @param bytes the message in canonical protobuf encoding; must not be changed afterwards.
+ */
+export function resource(
+  type: TypeUrl,
+  name: string,
+  bytes: Uint8Array,
+  needs: readonly ResourceName[] = [],
+): Resource {
+  const version = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  if (needs.length === 0) return Object.freeze({ type, name, version, bytes });
+  const byKey = new Map(needs.map((need) => [`${need.type}\n${need.name}`, need]));
+  const sorted = [...byKey].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, need]) => need);
+  return Object.freeze({ type, name, version, bytes, needs: Object.freeze(sorted) });
 }
