@@ -1,0 +1,81 @@
+import { spawn } from 'node:child_process';
+import { cp, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { type Postgres, startPostgres } from '../../src/up/postgres.js';
+import { onCleanup } from './cleanup.js';
+import { tmpDir } from './tmp.js';
+
+/** initdb takes a second or more; its result is the same each time, so it is made once and copied. */
+const TEMPLATE = fileURLToPath(new URL('../../build/test-postgres', import.meta.url));
+/** Not durable: tests lose nothing when the machine does. */
+const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', shared_buffers: '32MB' };
+
+export interface TestPostgres {
+  /** Directory of the server; `startPostgres({ dir })` on it after `stop()` brings the same data back. */
+  readonly dir: string;
+  /** URL of a new, empty database on this server. */
+  database(): Promise<string>;
+  /** Stops the server as an outage would: sessions are cut. */
+  stop(): Promise<void>;
+  /** Starts it again, on the same port. */
+  start(): Promise<void>;
+}
+
+/**
+ * A PostgreSQL of this test file's own, stopped and removed when the file ends. If the process is killed before that, a
+ * watcher that waits for the end of our pipe does it.
+ */
+export async function testPostgres(): Promise<TestPostgres> {
+  const dir = tmpDir();
+  await template(dir);
+  let server: Postgres = await startPostgres({ dir, settings: SETTINGS });
+  const watcher = spawn('/bin/sh', ['-c', WATCH, server.dir], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  watcher.unref();
+  onCleanup(async () => {
+    await server.stop();
+    watcher.stdin.end();
+  });
+  let count = 0;
+  return {
+    dir,
+    async database() {
+      const name = `test_${++count}`;
+      const client = new pg.Client({ connectionString: server.url });
+      await client.connect();
+      try {
+        await client.query(`create database ${name}`);
+      } finally {
+        await client.end();
+      }
+      const url = new URL(server.url);
+      url.pathname = `/${name}`;
+      return url.href;
+    },
+    stop: () => server.stop(),
+    async start() {
+      server = await startPostgres({ dir, settings: SETTINGS });
+    },
+  };
+}
+
+/** Stops the server of directory $0 and removes it once standard input ends, which it does when we do. */
+const WATCH = `cat >/dev/null
+[ -e "$0" ] || exit
+read -r pid < "$0/data/postmaster.pid" && kill -INT "$pid" && while kill -0 "$pid"; do sleep 0.1; done
+rm -rf "$0"`;
+
+/** Copies a stopped, initialised server to `dir`, making the original first if this checkout has none yet. */
+async function template(dir: string): Promise<void> {
+  if (!(await stat(TEMPLATE).catch(() => undefined))) {
+    const server = await startPostgres({ dir: tmpDir(), settings: SETTINGS });
+    await server.stop();
+    await mkdir(join(TEMPLATE, '..'), { recursive: true });
+    const copy = `${TEMPLATE}.${process.pid}`;
+    await cp(server.dir, copy, { recursive: true, verbatimSymlinks: true });
+    // Two test processes may do this at once: the first to rename wins, the other's is thrown away.
+    await rename(copy, TEMPLATE).catch(() => rm(copy, { recursive: true, force: true }));
+  }
+  await cp(TEMPLATE, dir, { recursive: true, verbatimSymlinks: true });
+}
