@@ -9,8 +9,8 @@ import { tmpDir } from './tmp.js';
 
 /** initdb takes a second or more; its result is the same each time, so it is made once and copied. */
 const TEMPLATE = fileURLToPath(new URL('../../build/test-postgres', import.meta.url));
-/** Not durable: tests lose nothing when the machine does. */
-const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', shared_buffers: '32MB' };
+/** Survives the death of its processes, as tests ask for, but not the machine's, which they never see. */
+const SETTINGS = { fsync: 'off', full_page_writes: 'off', shared_buffers: '32MB' };
 
 export interface TestPostgres {
   /** Directory of the server; `startPostgres({ dir })` on it after `stop()` brings the same data back. */
