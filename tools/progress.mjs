@@ -1,7 +1,7 @@
 // What a person sees while set-up works: one line a step, alive on a terminal, and how long each took.
 import { spawn } from 'node:child_process';
 
-const TAIL_LINES = 40;
+const TAIL_LINES = 200;
 
 /** A failure whose message already says what to do; shown without a stack. */
 export class SetupError extends Error {}
