@@ -29,6 +29,14 @@ const OWN: readonly ResultCode[] = [
     why: 'The contract has 6214 for a 413 of the backend only; here the gateway itself refused the body.',
   },
   {
+    code: '9499',
+    httpStatus: 499,
+    memo: 'ClientGone',
+    tipsZh: '客户端在收到完整响应之前断开了连接，请检查客户端的超时设置。',
+    tipsEn: 'The client went away before it had the whole response; check the timeout of the client.',
+    why: 'The contract has no code for it. It is only logged: nobody is left to answer. It counts as no success, but is told apart from faults.',
+  },
+  {
     code: '9503',
     httpStatus: 503,
     memo: 'UpstreamOverflow',
