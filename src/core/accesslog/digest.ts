@@ -1,4 +1,4 @@
-import { type AccessRecord, workspaceOf } from './record.js';
+import type { AccessRecord } from './record.js';
 
 /** The 24 fields of a digest line in the documented order, by the product's own names. null is written as `-`. */
 export const DIGEST_FIELDS = [
@@ -70,7 +70,7 @@ export function digestEntry(record: AccessRecord, options: Omit<DigestOptions, '
       resultCode: record.code,
       cost: line.duration === null ? null : `${line.duration}ms`,
       appId: orNull(line.app_id),
-      workspaceId: orNull(workspaceOf(line)),
+      workspaceId: orNull(record.workspace),
       groupName: orNull(line.group_id),
       routerName: orNull(line.api_id),
       serviceId: orNull(line.api_id),

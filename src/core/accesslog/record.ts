@@ -1,7 +1,3 @@
-import { codeOf, isSuccess } from '../codes/catalogue.js';
-import { codeFromLine, splitFlags } from '../codes/cause.js';
-import { meaningOfFlag } from './flags.js';
-
 /**
  * One request as the access log tells it. Field names of the first block are those of the cloud-native gateway's log (29
  * fields); the second block is ours. Envoy writes exactly these keys as typed JSON, one object a line; absent values are null.
@@ -84,6 +80,10 @@ export interface AccessLine {
 /** A line with its meaning: what is stored and what queries answer. */
 export interface AccessRecord {
   readonly line: AccessLine;
+  /** Fields of a foreign log that {@link AccessLine} has not; null when there were none. */
+  readonly extra: Readonly<Record<string, unknown>> | null;
+  /** Workspace of the group, else that of the fleet; null for logs of other products. */
+  readonly workspace: string | null;
   /** Unix milliseconds. */
   readonly time: number;
   /** Result code by cause; always there. */
@@ -105,46 +105,4 @@ export interface FlagMeaning {
 export interface UnparsedLine {
   readonly raw: string;
   readonly reason: string;
-}
-
-/**
- * The line with its code, memo, success and flag meanings. Total.
- *
- * `receivedAt` (Unix milliseconds) stands in for the time of a line that tells none that can be read: `__time__` in
- * milliseconds or seconds (the cloud-native gateway's store uses seconds), else `start_time` as ISO 8601.
- */
-export function toRecord(line: AccessLine, receivedAt = 0): AccessRecord {
-  const code = codeFromLine(line);
-  return {
-    line,
-    time: timeOf(line) ?? receivedAt,
-    code,
-    memo: codeOf(code)?.memo ?? '',
-    success: isSuccess(code),
-    flags: splitFlags(line.response_flags).map((flag) => meaningOfFlag(flag, line.response_code_details)),
-  };
-}
-
-/**
- * Workspace a line belongs to: that of its group, else that of the fleet (`<workspace>/<fleet>`), so that requests for
- * unknown hosts are found too. null for logs of other products.
- */
-export function workspaceOf(line: AccessLine): string | null {
-  if (line.workspace) return line.workspace;
-  const slash = line.cluster_id?.indexOf('/') ?? -1;
-  return slash > 0 ? (line.cluster_id as string).slice(0, slash) : null;
-}
-
-/** Times outside 1970 to 2255 are a foreign clock or a wrong unit, and do not fit the store. */
-const LATEST = 9e12;
-
-function timeOf(line: AccessLine): number | undefined {
-  const text = line.__time__?.trim() ?? '';
-  if (/^\d{1,13}$/.test(text)) {
-    const value = Number(text);
-    const ms = text.length > 10 ? value : value * 1000;
-    if (ms <= LATEST) return ms;
-  }
-  const parsed = line.start_time ? Date.parse(line.start_time) : Number.NaN;
-  return parsed >= 0 && parsed <= LATEST ? parsed : undefined;
 }
