@@ -72,6 +72,7 @@ export const DIAGNOSTICS = {
     summary: 'An upstream path uses a parameter that the API path does not have.',
   },
   'invalid-timeout': { severity: 'error', summary: 'Timeouts contradict each other.' },
+  'invalid-retry': { severity: 'error', summary: 'Retry settings that contradict each other.' },
   'invalid-mock': {
     severity: 'error',
     summary: 'A mock that cannot be answered: unknown result code, or a status that cannot be sent.',

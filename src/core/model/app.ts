@@ -7,12 +7,16 @@ export const AppSpec = Type.Object(
     name: Name,
     id: Type.Optional(Id),
     description: Type.Optional(Type.String({ maxLength: 256 })),
-    enabled: Type.Optional(Type.Boolean({ description: 'false: every request of the App is refused with 2113. Default true.' })),
+    enabled: Type.Optional(
+      Type.Boolean({ description: 'false: every request of the App is refused with 2113. Default true.' }),
+    ),
     grants: Type.Optional(
       Type.Object(
         {
           apis: Type.Optional(Type.Array(Name, { maxItems: 10_000, uniqueItems: true })),
-          groups: Type.Optional(Type.Array(Name, { maxItems: 1000, uniqueItems: true, description: 'All APIs of these groups.' })),
+          groups: Type.Optional(
+            Type.Array(Name, { maxItems: 1000, uniqueItems: true, description: 'All APIs of these groups.' }),
+          ),
         },
         { additionalProperties: false, description: 'APIs the App may call; others answer 2300.' },
       ),

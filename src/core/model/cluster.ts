@@ -20,9 +20,14 @@ export const ClusterSpec = Type.Object(
         },
         { additionalProperties: false },
       ),
-      { maxItems: 1000, description: 'Either all IP addresses (delivered by EDS) or all DNS names (resolved by Envoy).' },
+      {
+        maxItems: 1000,
+        description: 'Either all IP addresses (delivered by EDS) or all DNS names (resolved by Envoy).',
+      },
     ),
-    loadBalancing: Type.Optional(Type.Enum(['round_robin', 'random', 'least_request'], { description: 'Default round_robin.' })),
+    loadBalancing: Type.Optional(
+      Type.Enum(['round_robin', 'random', 'least_request'], { description: 'Default round_robin.' }),
+    ),
     connectTimeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 60_000, description: 'Default 1000.' })),
     circuitBreaker: Type.Optional(
       Type.Object(
@@ -52,7 +57,9 @@ export const ClusterSpec = Type.Object(
         {
           consecutive5xx: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Default 5.' })),
           intervalMs: Type.Optional(Type.Integer({ minimum: 100, maximum: 600_000, description: 'Default 10000.' })),
-          baseEjectionTimeMs: Type.Optional(Type.Integer({ minimum: 100, maximum: 3_600_000, description: 'Default 30000.' })),
+          baseEjectionTimeMs: Type.Optional(
+            Type.Integer({ minimum: 100, maximum: 3_600_000, description: 'Default 30000.' }),
+          ),
           maxEjectionPercent: Type.Optional(Type.Integer({ minimum: 0, maximum: 100, description: 'Default 10.' })),
         },
         { additionalProperties: false },
@@ -62,14 +69,20 @@ export const ClusterSpec = Type.Object(
       Type.Object(
         {
           sni: Type.Optional(Type.String({ maxLength: 253 })),
-          caPem: Type.Optional(Type.String({ maxLength: 262_144, description: 'Certificates that sign the backend\'s. Left out: the backend\'s certificate is not verified.' })),
+          caPem: Type.Optional(
+            Type.String({
+              maxLength: 262_144,
+              description: "Certificates that sign the backend's. Left out: the backend's certificate is not verified.",
+            }),
+          ),
         },
         { additionalProperties: false },
       ),
     ),
     authentication: Type.Optional(
       Type.Enum(['none', 'secret'], {
-        description: 'secret: the gateway signs requests to this cluster with the cluster\'s credential (2109 without one). Default none.',
+        description:
+          "secret: the gateway signs requests to this cluster with the cluster's credential (2109 without one). Default none.",
       }),
     ),
   },

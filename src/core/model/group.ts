@@ -15,7 +15,11 @@ export const GroupSpec = Type.Object(
       examples: [['orders.example.com']],
     }),
     fleets: Type.Optional(
-      Type.Array(Name, { minItems: 1, maxItems: 64, description: 'Fleets that serve the group. Default: every fleet of the workspace.' }),
+      Type.Array(Name, {
+        minItems: 1,
+        maxItems: 64,
+        description: 'Fleets that serve the group. Default: every fleet of the workspace.',
+      }),
     ),
   },
   { additionalProperties: false },

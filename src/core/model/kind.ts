@@ -3,5 +3,11 @@ export const KINDS = ['fleet', 'cluster', 'group', 'api', 'app'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** How a kind is spelt in URLs and as a key of a definitions file. */
-export const PLURAL = { fleet: 'fleets', cluster: 'clusters', group: 'groups', api: 'apis', app: 'apps' } as const satisfies Record<Kind, string>;
+export const PLURAL = {
+  fleet: 'fleets',
+  cluster: 'clusters',
+  group: 'groups',
+  api: 'apis',
+  app: 'apps',
+} as const satisfies Record<Kind, string>;
 export type Plural = (typeof PLURAL)[Kind];

@@ -22,7 +22,8 @@ export const WorkspaceName = Type.String({
 /** Explicit id; only needed to keep the ids of another gateway when moving from it. */
 export const Id = Type.String({
   pattern: '^[A-Za-z0-9_-]{1,64}$',
-  description: 'Stable id in logs, metrics and Envoy resources. Leave it out: it is derived from workspace, kind and name.',
+  description:
+    'Stable id in logs, metrics and Envoy resources. Leave it out: it is derived from workspace, kind and name.',
 });
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
