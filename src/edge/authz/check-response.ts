@@ -5,7 +5,6 @@ import type { Allow, Deny, HeaderPair } from '../../core/decision/decision.js';
 export interface ReplyStyle {
   readonly resultCodeHeader: string;
   readonly memoHeader: string;
-  readonly requestIdHeader: string;
   /** Prefix of the `docs` link of an error body. */
   readonly docsUrl: string;
 }
@@ -13,7 +12,6 @@ export interface ReplyStyle {
 export const DEFAULT_STYLE: ReplyStyle = Object.freeze({
   resultCodeHeader: 'x-gateway-result-code',
   memoHeader: 'x-gateway-memo',
-  requestIdHeader: 'x-gateway-request-id',
   docsUrl: '/codes/',
 });
 
@@ -58,8 +56,7 @@ export function encodeDeny(
   if (decision.app) fields.push(['app_id', decision.app.id]);
   if (code.httpStatus === 400) fields.push(['http', '400']);
   fields.push(['detail', logged]);
-  const id = requestId === '' ? NOTHING : message(2, overwrite([style.requestIdHeader, requestId]));
-  return framed([PERMISSION_DENIED, message(2, concat([head.fields, id, text(3, body)])), metadata(fields)]);
+  return framed([PERMISSION_DENIED, message(2, concat([head.fields, text(3, body)])), metadata(fields)]);
 }
 
 interface Template {
