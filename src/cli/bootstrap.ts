@@ -1,0 +1,76 @@
+import { type Command, Option } from 'commander';
+import { withOutput, workspaceOf } from './admin.js';
+import { yamlOf } from './dump.js';
+import { usage } from './exit.js';
+import { action, json } from './terminal.js';
+
+interface BootstrapOptions {
+  readonly node: string;
+  readonly fleet: string;
+  readonly workspace?: string;
+  readonly ads: string;
+  readonly edgeSocket: string;
+  readonly adminAddress: string;
+  readonly adminPort: string;
+  readonly output: 'yaml' | 'json';
+  readonly json?: boolean;
+}
+
+/** `paifang bootstrap`: the file an Envoy starts with; asks no server. */
+export function addBootstrap(program: Command): void {
+  withOutput(program.command('bootstrap'))
+    .requiredOption('--node <id>', 'node.id, different for every Envoy; appears in logs and in the list of nodes')
+    .requiredOption('--fleet <name>', 'fleet the Envoy belongs to')
+    .addOption(
+      new Option('-w, --workspace <name>', 'workspace of the fleet (default: "default")').env('PAIFANG_WORKSPACE'),
+    )
+    .option('--ads <host:port>', 'xDS address of a controller', '127.0.0.1:9876')
+    .option('--edge-socket <path>', "socket of the edge; relative to Envoy's working directory", 'authz.sock')
+    .option('--admin-address <ip>', "address of Envoy's own admin", '127.0.0.1')
+    .option('--admin-port <port>', "port of Envoy's own admin", '9901')
+    .addOption(new Option('-o, --output <format>', 'format').choices(['yaml', 'json']).default('yaml'))
+    .summary('print the bootstrap of an Envoy')
+    .description(
+      'Prints the file an Envoy starts with: who it is, where its controller is, where its edge is. Everything else it gets from the controller. Needs no server.',
+    )
+    .addHelpText(
+      'after',
+      `
+Example: a node of its own, in its own directory, where access.log and the socket of the edge are made:
+  mkdir -p /var/lib/paifang/node && cd /var/lib/paifang/node
+  paifang bootstrap --node gw-1 --fleet public --ads controller:9876 > envoy.yaml
+  PAIFANG_NODE=gw-1 PAIFANG_NODE_CLUSTER=default/public PAIFANG_EDGE_DIR=$PWD \\
+    PAIFANG_CONTROLLER=controller:9876 paifang edge &
+  envoy -c envoy.yaml`,
+    )
+    .action(action(print));
+}
+
+async function print(options: BootstrapOptions): Promise<void> {
+  const { bootstrap } = await import('../core/xds/bootstrap.js');
+  const ads = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d+)$/.exec(options.ads);
+  if (ads === null)
+    throw usage(`--ads takes host:port, not "${options.ads}".`, 'An IPv6 address goes in brackets: [::1]:9876.');
+  if (!/^[\x21-\x7e]{1,255}$/.test(options.node))
+    throw usage(`"${options.node}" cannot be a node id.`, 'Use visible ASCII characters.');
+  if (!/^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u.test(options.fleet))
+    throw usage(`"${options.fleet}" cannot be the name of a fleet.`);
+  const made = bootstrap({
+    nodeId: options.node,
+    nodeCluster: `${workspaceOf(options)}/${options.fleet}`,
+    adsAddress: (ads[1] ?? ads[2]) as string,
+    adsPort: port(ads[3] as string, '--ads'),
+    edgeSocket: options.edgeSocket,
+    adminAddress: options.adminAddress,
+    adminPort: port(options.adminPort, '--admin-port'),
+  });
+  if (options.json || options.output === 'json') json(made);
+  else process.stdout.write(await yamlOf(made));
+}
+
+function port(text: string, option: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 65_535)
+    throw usage(`${option}: "${text}" is not a port (1 to 65535).`);
+  return value;
+}

@@ -1,0 +1,38 @@
+import type { Command } from 'commander';
+import { AdminClient, type ServerOptions, withServer, workspaceOf } from './admin.js';
+import { objectPath } from './resources.js';
+import { action, json, line, visible } from './terminal.js';
+
+/** `paifang publish` and `paifang offline`: an API's way into traffic and out of it. */
+export function addPublish(program: Command): void {
+  withServer(program.command('publish'))
+    .argument('<api>', 'name of the API')
+    .summary('put an API online')
+    .description(
+      'Publishes the latest revision of an API, and what it needs, as a new release. Other drafts stay drafts.',
+    )
+    .addHelpText(
+      'after',
+      '\nExample:\n  paifang publish list-orders\n\nExit status: 0 published, 3 refused (every fault is listed).',
+    )
+    .action(action((api: string, options: ServerOptions) => move('publish', api, options)));
+  withServer(program.command('offline'))
+    .argument('<api>', 'name of the API')
+    .summary('take an API offline')
+    .description('Takes an API out of traffic as a new release; callers get 3000. Its definition is kept.')
+    .addHelpText('after', '\nExample:\n  paifang offline list-orders')
+    .action(action((api: string, options: ServerOptions) => move('offline', api, options)));
+}
+
+async function move(verb: 'publish' | 'offline', api: string, options: ServerOptions): Promise<void> {
+  const path = `${objectPath(workspaceOf(options), 'api', api)}/${verb}`;
+  const { body } = await new AdminClient(options).ask<{ release?: number | null } | undefined>('POST', path, {});
+  const release = body?.release ?? null;
+  if (options.json) json(body ?? null);
+  else if (!options.quiet) {
+    const state = verb === 'publish' ? 'online' : 'offline';
+    line(
+      `API ${visible(api)} is ${state}${release === null ? '; nothing had to change' : ` since release ${release}`}.`,
+    );
+  }
+}
