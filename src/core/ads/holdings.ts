@@ -1,0 +1,223 @@
+import type { Resource, TypeUrl } from './resource.js';
+
+/** One thing said about a name: a version sent, or its removal (`resource` absent). */
+export interface Statement {
+  /** Position in the stream's sequence of responses; 0 = held since before the stream. */
+  readonly nonce: number;
+  readonly resource: Resource | undefined;
+  /** When it was said, in ms. */
+  readonly at: number;
+  /** Acknowledged, hence in force at the client. */
+  acked: boolean;
+  /** What the client holds is known by version only: what it needs cannot be known. */
+  readonly opaque: boolean;
+}
+
+/** How many statements about one name may be unanswered before the oldest of them is forgotten. */
+const UNANSWERED_PER_NAME = 4;
+/** How many responses of a stream may be unanswered before the oldest is forgotten. Bounds a client that never answers. */
+const UNANSWERED = 8192;
+
+/** A response that waits for its answer. */
+export interface Unanswered {
+  readonly nonce: number;
+  readonly type: TypeUrl;
+  readonly resources: readonly Resource[];
+  readonly removed: readonly string[];
+}
+
+/**
+ * What one client holds, as far as its answers tell: per name the version in force and what was sent after it. From this
+ * follows what need not be sent, what a route still uses, and what came of each response.
+ */
+export class Holdings {
+  readonly #names = new Map<string, Map<string, Statement[]>>();
+  readonly #refused = new Map<string, { version: string; error: string }>();
+  readonly #users = new Map<string, number>();
+  readonly #unanswered = new Map<number, Unanswered>();
+  readonly #opaque = new Map<string, number>();
+
+  /** `touched(type, name)` is called whenever something that could wait for this name may go on. */
+  constructor(private readonly touched: (type: string, name: string) => void) {}
+
+  /** What the client will hold once it has answered everything; absent = nothing. */
+  latest(type: string, name: string): Resource | undefined {
+    return this.#names.get(type)?.get(name)?.at(-1)?.resource;
+  }
+
+  /** The latest statement about a name, also when it is a removal. */
+  statement(type: string, name: string): Statement | undefined {
+    return this.#names.get(type)?.get(name)?.at(-1);
+  }
+
+  /** What the client acknowledged and still uses. */
+  inForce(type: string, name: string): Statement | undefined {
+    const first = this.#names.get(type)?.get(name)?.[0];
+    return first?.acked && first.resource ? first : undefined;
+  }
+
+  /** Whether anything is known to be, or to be about to be, at the client under this name. */
+  has(type: string, name: string): boolean {
+    return this.#names.get(type)?.has(name) ?? false;
+  }
+
+  /** Names with a statement. */
+  names(type: string): Iterable<string> {
+    return this.#names.get(type)?.keys() ?? [];
+  }
+
+  /** The version of this name the client refused last, unless it has since acknowledged or dropped the name. */
+  refused(type: string, name: string): { readonly version: string; readonly error: string } | undefined {
+    return this.#refused.get(key(type, name));
+  }
+
+  refusals(): Iterable<[string, { readonly version: string; readonly error: string }]> {
+    return this.#refused;
+  }
+
+  /** Whether something the client has, or may get into force from what is under way, needs this resource. */
+  used(type: string, name: string): boolean {
+    return (this.#users.get(key(type, name)) ?? 0) > 0;
+  }
+
+  /** Whether the client holds something of this type whose needs are unknown, because it came from another stream. */
+  hasOpaque(type: string): boolean {
+    return (this.#opaque.get(type) ?? 0) > 0;
+  }
+
+  get unanswered(): number {
+    return this.#unanswered.size;
+  }
+
+  /** Notes that the client brought `resource` with it. `opaque`: only name and version are known. */
+  brought(resource: Resource, opaque: boolean): void {
+    this.#push(resource.type, resource.name, { nonce: 0, resource, at: 0, acked: true, opaque });
+  }
+
+  /** Notes a response. `resources` and `removed` are what it says anew, not what it repeats. */
+  sent(response: Unanswered, now: number): void {
+    const { nonce, type } = response;
+    for (const resource of response.resources)
+      this.#push(type, resource.name, { nonce, resource, at: now, acked: false, opaque: false });
+    for (const name of response.removed)
+      this.#push(type, name, { nonce, resource: undefined, at: now, acked: false, opaque: false });
+    this.#unanswered.set(nonce, response);
+    const [oldest] = this.#unanswered.keys();
+    if (this.#unanswered.size > UNANSWERED && oldest !== undefined) this.#unanswered.delete(oldest);
+  }
+
+  /** The response of this nonce, if it still waits for its answer; it then no longer does. */
+  take(nonce: number): Unanswered | undefined {
+    const response = this.#unanswered.get(nonce);
+    this.#unanswered.delete(nonce);
+    return response;
+  }
+
+  /** Responses of a type up to `nonce` that wait for an answer, oldest first. */
+  earlier(type: string, nonce: number): Unanswered[] {
+    const found: Unanswered[] = [];
+    for (const response of this.#unanswered.values()) {
+      if (response.nonce >= nonce) break;
+      if (response.type === type) found.push(response);
+    }
+    return found;
+  }
+
+  /** The client has put this response in force. */
+  accept(response: Unanswered): void {
+    for (const name of mentioned(response)) this.#accept(response.type, name, response.nonce);
+  }
+
+  /**
+   * The client refused this response: what it said is not in force. With `blame`, the content of each name is remembered as
+   * refused; without, because a batch does not tell which of its resources is bad.
+   */
+  refuse(response: Unanswered, error: string, blame: boolean): void {
+    const { type, nonce } = response;
+    for (const resource of response.resources) {
+      if (blame) this.#refused.set(key(type, resource.name), { version: resource.version, error });
+      this.#drop(type, resource.name, (statement) => statement.nonce === nonce);
+      this.touched(type, resource.name);
+    }
+    for (const name of response.removed) this.#drop(type, name, (statement) => statement.nonce === nonce);
+  }
+
+  /** The client no longer wants this name, so it holds nothing of it. */
+  forget(type: string, name: string): void {
+    this.#drop(type, name, () => true);
+    this.#refused.delete(key(type, name));
+    this.touched(type, name);
+  }
+
+  #accept(type: string, name: string, nonce: number): void {
+    const statement = this.#names
+      .get(type)
+      ?.get(name)
+      ?.find((s) => s.nonce === nonce);
+    if (!statement) return;
+    statement.acked = true;
+    const gone = statement.resource === undefined;
+    this.#drop(type, name, (s) => s.nonce < nonce || (gone && s.nonce === nonce));
+    this.#refused.delete(key(type, name));
+    this.touched(type, name);
+  }
+
+  #push(type: TypeUrl, name: string, statement: Statement): void {
+    const names = this.#names.get(type) ?? new Map<string, Statement[]>();
+    this.#names.set(type, names);
+    const statements = names.get(name);
+    if (!statements) {
+      names.set(name, [statement]);
+    } else {
+      statements.push(statement);
+      // Not the first if it is in force: routes of it still run.
+      if (statements.length > UNANSWERED_PER_NAME)
+        this.#release(type, statements.splice(statements[0]?.acked ? 1 : 0, 1));
+    }
+    if (statement.opaque) this.#opaque.set(type, (this.#opaque.get(type) ?? 0) + 1);
+    for (const need of statement.resource?.needs ?? []) {
+      const user = key(need.type, need.name);
+      this.#users.set(user, (this.#users.get(user) ?? 0) + 1);
+    }
+  }
+
+  #drop(type: string, name: string, which: (statement: Statement) => boolean): void {
+    const statements = this.#names.get(type)?.get(name);
+    if (!statements) return;
+    const kept = statements.filter((statement) => !which(statement));
+    if (kept.length === statements.length) return;
+    if (kept.length === 0) this.#names.get(type)?.delete(name);
+    else this.#names.get(type)?.set(name, kept);
+    this.#release(type, statements.filter(which));
+  }
+
+  #release(type: string, statements: readonly Statement[]): void {
+    for (const statement of statements) {
+      if (statement.opaque) {
+        const left = (this.#opaque.get(type) ?? 1) - 1;
+        this.#opaque.set(type, left);
+        if (left === 0) this.touched(type, '');
+      }
+      for (const need of statement.resource?.needs ?? []) {
+        const user = key(need.type, need.name);
+        const left = (this.#users.get(user) ?? 1) - 1;
+        if (left > 0) {
+          this.#users.set(user, left);
+        } else {
+          this.#users.delete(user);
+          this.touched(need.type, need.name);
+        }
+      }
+    }
+  }
+}
+
+/** Every name a response says something about. */
+function* mentioned(response: Unanswered): Iterable<string> {
+  for (const resource of response.resources) yield resource.name;
+  yield* response.removed;
+}
+
+function key(type: string, name: string): string {
+  return `${type}\n${name}`;
+}

@@ -1,0 +1,183 @@
+import { create, fromBinary, type JsonObject, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import {
+  type ChannelCredentials,
+  Client,
+  type ClientDuplexStream,
+  credentials as grpcCredentials,
+  status,
+} from '@grpc/grpc-js';
+import {
+  DeltaDiscoveryRequestSchema,
+  DeltaDiscoveryResponseSchema,
+} from '../gen/envoy/service/discovery/v3/discovery_pb.js';
+import { ADS, KEEPALIVE, MAX_MESSAGE_BYTES } from './ads-service.js';
+import { tokenMetadata } from './node-token.js';
+
+export interface AdsSubscription {
+  readonly type: string;
+  /** All resources of the type; otherwise only names given to `request`. */
+  readonly wildcard: boolean;
+  /** What is there already, e.g. read from disk: name to version. */
+  readonly held?: ReadonlyMap<string, string>;
+}
+
+export interface AdsUpdate {
+  readonly type: string;
+  readonly upserts: readonly { readonly name: string; readonly version: string; readonly bytes: Uint8Array }[];
+  readonly removals: readonly string[];
+}
+
+export type AdsClientState =
+  | { readonly kind: 'connected' }
+  /** Every wildcard subscription was answered on this stream: what there is, is here. */
+  | { readonly kind: 'synced' }
+  | { readonly kind: 'disconnected'; readonly reason: string; readonly retryInMs: number };
+
+export interface AdsClientOptions {
+  /** `host:port` of a controller. */
+  readonly address: string;
+  readonly node: { readonly id: string; readonly cluster: string; readonly metadata?: JsonObject };
+  /** Node token; needed for types that hold secrets. */
+  readonly token?: string;
+  /** Default: plain text. */
+  readonly credentials?: ChannelCredentials;
+  readonly subscriptions: readonly AdsSubscription[];
+  /** Takes an update. If it throws, the update is refused with the message of the error, and what was there stays. */
+  onUpdate(update: AdsUpdate): void;
+  onState?(state: AdsClientState): void;
+}
+
+const FIRST_RETRY_MS = 250;
+const LAST_RETRY_MS = 10_000;
+
+/**
+ * A delta ADS client that keeps itself connected: after a loss it tries again, first soon, then at growing random intervals
+ * up to 10 s, and tells the server what it holds so that only differences come.
+ */
+export class AdsClient {
+  readonly #client: Client;
+  readonly #held = new Map<string, Map<string, string>>();
+  readonly #asked = new Map<string, Set<string>>();
+  readonly #unanswered = new Set<string>();
+  #stream: ClientDuplexStream<Buffer, Buffer> | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #retryMs = FIRST_RETRY_MS;
+  #closed = false;
+
+  private constructor(private readonly options: AdsClientOptions) {
+    this.#client = new Client(options.address, options.credentials ?? grpcCredentials.createInsecure(), {
+      ...KEEPALIVE,
+      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 5_000,
+      'grpc.use_local_subchannel_pool': 1,
+    });
+    for (const { type, held } of options.subscriptions) this.#held.set(type, new Map(held));
+  }
+
+  /** Begins to connect; returns at once. */
+  static start(options: AdsClientOptions): AdsClient {
+    const client = new AdsClient(options);
+    client.#connect();
+    return client;
+  }
+
+  /**
+   * Asks for names of a subscribed type, now or as soon as there is a connection. The answer comes by `onUpdate`: the
+   * resource, or its name among the removals.
+   */
+  request(type: string, names: readonly string[]): void {
+    const asked = this.#asked.get(type) ?? new Set<string>();
+    this.#asked.set(type, asked);
+    for (const name of names) asked.add(name);
+    if (this.#stream) this.#send({ typeUrl: type, resourceNamesSubscribe: [...names] });
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    this.#stream?.cancel();
+    this.#client.close();
+  }
+
+  #connect(): void {
+    const { path, requestSerialize, responseDeserialize } = ADS.delta;
+    const metadata = tokenMetadata(this.options.token);
+    const stream = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+    this.#stream = stream;
+    this.#unanswered.clear();
+    let connected = false;
+    let ended = false;
+    const end = (reason: string) => {
+      if (ended) return;
+      ended = true;
+      this.#again(reason);
+    };
+    stream.on('metadata', () => {
+      connected = true;
+      this.options.onState?.({ kind: 'connected' });
+    });
+    stream.on('data', (bytes: Buffer) => {
+      if (ended || this.#closed) return;
+      if (connected) this.#retryMs = FIRST_RETRY_MS;
+      this.#receive(bytes);
+    });
+    stream.on('error', (error: Error & { code?: status; details?: string }) => {
+      end(`${status[error.code ?? status.UNKNOWN]}: ${error.details ?? error.message}`);
+    });
+    stream.on('end', () => end('the controller ended the stream'));
+    for (const subscription of this.options.subscriptions) this.#subscribe(subscription);
+  }
+
+  #subscribe({ type, wildcard }: AdsSubscription): void {
+    const names = [...(this.#asked.get(type) ?? [])];
+    if (wildcard) this.#unanswered.add(type);
+    else if (names.length === 0) return;
+    const { id, cluster, metadata } = this.options.node;
+    this.#send({
+      node: { id, cluster, ...(metadata && { metadata }) },
+      typeUrl: type,
+      resourceNamesSubscribe: wildcard ? ['*', ...names] : names,
+      initialResourceVersions: Object.fromEntries(this.#held.get(type) ?? []),
+    });
+  }
+
+  #receive(bytes: Buffer): void {
+    const response = fromBinary(DeltaDiscoveryResponseSchema, bytes);
+    const { typeUrl: type, nonce, removedResources: removals } = response;
+    const upserts = response.resources.map(({ name, version, resource }) => {
+      return { name, version, bytes: resource?.value ?? new Uint8Array() };
+    });
+    try {
+      if (upserts.length + removals.length > 0) this.options.onUpdate({ type, upserts, removals });
+    } catch (error) {
+      const errorDetail = { code: status.INVALID_ARGUMENT, message: (error as Error).message };
+      this.#send({ typeUrl: type, responseNonce: nonce, errorDetail });
+      return;
+    }
+    const held = this.#held.get(type) ?? new Map<string, string>();
+    this.#held.set(type, held);
+    for (const { name, version } of upserts) held.set(name, version);
+    for (const name of removals) {
+      held.delete(name);
+      this.#asked.get(type)?.delete(name);
+    }
+    this.#send({ typeUrl: type, responseNonce: nonce });
+    if (this.#unanswered.delete(type) && this.#unanswered.size === 0) this.options.onState?.({ kind: 'synced' });
+  }
+
+  #send(message: MessageInitShape<typeof DeltaDiscoveryRequestSchema>): void {
+    const bytes = toBinary(DeltaDiscoveryRequestSchema, create(DeltaDiscoveryRequestSchema, message));
+    this.#stream?.write(Buffer.from(bytes));
+  }
+
+  #again(reason: string): void {
+    this.#stream = undefined;
+    if (this.#closed) return;
+    // Random between half and all of the interval, so that the nodes of a fleet do not all come back at once.
+    const retryInMs = Math.round(this.#retryMs * (0.5 + Math.random() / 2));
+    this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
+    this.options.onState?.({ kind: 'disconnected', reason, retryInMs });
+    this.#retry = setTimeout(() => this.#connect(), retryInMs);
+  }
+}

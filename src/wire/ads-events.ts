@@ -1,0 +1,74 @@
+import type { HoldReason } from '../core/ads/agenda.js';
+
+/** Who a stream belongs to. */
+export interface StreamIdentity {
+  /** Unique while the server runs. */
+  readonly stream: number;
+  /** node.id */
+  readonly node: string;
+  /** Fleet key `<workspace>/<fleet>` = node.cluster. */
+  readonly fleet: string;
+}
+
+/** What happened on a stream; raw material of receipts and inventories. */
+export type AdsEvent = StreamIdentity & {
+  /** Wall clock in ms since 1970, with fractions. */
+  readonly atMs: number;
+} & (
+    | { readonly kind: 'connected'; readonly peer: string; readonly variant: 'delta' | 'sotw' }
+    | { readonly kind: 'disconnected'; readonly reason: string }
+    | ({ readonly kind: 'sent' } & ResponseEvent)
+    | ({ readonly kind: 'ack' } & ResponseEvent)
+    | ({ readonly kind: 'nack'; readonly error: string } & ResponseEvent)
+    /** A resource has waited 5 s for the client to be ready for it, and waits on. */
+    | ({ readonly kind: 'late'; readonly why: HoldReason; readonly on: string } & ResponseEvent)
+  );
+
+/** What a response said anew. */
+export interface ResponseEvent {
+  readonly type: string;
+  readonly nonce: string;
+  /** Upserts and removals. */
+  readonly names: readonly string[];
+  /** Beside `names`; `''` = removed. */
+  readonly versions: readonly string[];
+  /** Newest release that changed any of the names, if they were published with one. */
+  readonly release?: number;
+}
+
+/** A stream as it is now. */
+export interface StreamInfo extends StreamIdentity {
+  readonly variant: 'delta' | 'sotw';
+  readonly peer: string;
+  /** As the node tells it, e.g. `envoy 1.40.0`; empty when it does not. */
+  readonly userAgent: string;
+  readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
+  /** May have types that hold secrets. */
+  readonly authorised: boolean;
+  readonly connectedAtMs: number;
+  /** When it last sent anything. */
+  readonly heardAtMs: number;
+  /** Names still to be said; 0 with `unanswered` 0 = in step. */
+  readonly backlog: number;
+  /** Responses without an answer yet. */
+  readonly unanswered: number;
+  /** What is held back, and why. */
+  readonly held: readonly HeldInfo[];
+  /** Versions the node refused and has not got past. */
+  readonly refused: readonly {
+    readonly type: string;
+    readonly name: string;
+    readonly version: string;
+    readonly error: string;
+  }[];
+}
+
+export interface HeldInfo {
+  readonly type: string;
+  readonly name: string;
+  readonly change: 'upsert' | 'removal';
+  readonly why: HoldReason;
+  /** Type and name of what it waits for. */
+  readonly on: { readonly type: string; readonly name: string };
+  readonly late: boolean;
+}

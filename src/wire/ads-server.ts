@@ -1,0 +1,169 @@
+import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import type { TableDelta } from '../core/ads/resource.js';
+import type { ResourceStatus } from '../core/ads/session.js';
+import type { EffectiveChange } from '../core/ads/table.js';
+import type { AdsEvent, StreamInfo } from './ads-events.js';
+import { Fleet } from './ads-fleet.js';
+import { ADS, type AdsHandlers, KEEPALIVE, MAX_MESSAGE_BYTES } from './ads-service.js';
+import { AdsStream } from './ads-stream.js';
+import { presentsToken } from './node-token.js';
+
+export interface AdsServerOptions {
+  /** Address to listen on. */
+  readonly host: string;
+  /** 0 = any free port. */
+  readonly port: number;
+  /** Streams that send it as `authorization: Bearer <token>` may have types that hold secrets. Without it nobody may. */
+  readonly nodeToken?: string;
+  /** Default: plain text. */
+  readonly credentials?: ServerCredentials;
+  onEvent?(event: AdsEvent): void;
+  /** Adds further services to the same port. */
+  readonly services?: (server: Server) => void;
+}
+
+/** How often held changes are looked at, in ms; bounds by time are as fine as this. */
+const TICK_MS = 250;
+/** How long streams may take to end at a shut-down, in ms. */
+const CLOSE_MS = 2_000;
+
+/**
+ * The ADS server, delta and state of the world (envoy.service.discovery.v3.AggregatedDiscoveryService). A node belongs to
+ * the fleet that its node.cluster names. A fleet exists from its first `publish`, which must be its whole state; until then
+ * its nodes are refused with NOT_FOUND and try again, so no node is ever told of an empty fleet that is only being loaded.
+ */
+export class AdsServer {
+  readonly #fleets = new Map<string, Fleet>();
+  readonly #streams = new Set<AdsStream>();
+  readonly #timer: NodeJS.Timeout;
+  #streamIds = 0;
+  #closing: Promise<void> | undefined;
+
+  private constructor(
+    private readonly server: Server,
+    readonly port: number,
+    private readonly options: AdsServerOptions,
+  ) {
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer.unref();
+  }
+
+  /** Resolves when it listens. Rejects when the port is taken, naming it. */
+  static async start(options: AdsServerOptions): Promise<AdsServer> {
+    const server = new Server({
+      ...KEEPALIVE,
+      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+      'grpc.max_send_message_length': -1,
+      'grpc.enable_channelz': 0,
+    });
+    let ads: AdsServer | undefined;
+    const handlers: AdsHandlers = {
+      delta: (call) => accept(call, 'delta'),
+      sotw: (call) => accept(call, 'sotw'),
+    };
+    const accept = (call: ServerDuplexStream<Buffer, Buffer>, kind: 'delta' | 'sotw') => {
+      if (ads) ads.#accept(call, kind);
+      else call.emit('error', { code: status.UNAVAILABLE, details: 'The server is starting.' });
+    };
+    server.addService(ADS, handlers);
+    options.services?.(server);
+    const address = options.host.includes(':')
+      ? `[${options.host}]:${options.port}`
+      : `${options.host}:${options.port}`;
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(address, options.credentials ?? ServerCredentials.createInsecure(), (error, bound) => {
+        if (error) reject(new Error(`ADS cannot listen on ${address}: ${error.message}`, { cause: error }));
+        else resolve(bound);
+      });
+    });
+    ads = new AdsServer(server, port, options);
+    return ads;
+  }
+
+  /**
+   * Changes what the nodes of a fleet should have, and sends it. Costs the delta times the streams of the fleet. Returns
+   * what really changed; resources whose version is in force are not sent.
+   */
+  publish(fleetKey: string, delta: TableDelta, meta?: { readonly release?: number }): EffectiveChange {
+    let fleet = this.#fleets.get(fleetKey);
+    if (!fleet) {
+      fleet = new Fleet(fleetKey);
+      this.#fleets.set(fleetKey, fleet);
+    }
+    return fleet.publish(delta, meta?.release);
+  }
+
+  /** Forgets a fleet and ends its streams; its nodes keep what they have. */
+  removeFleet(key: string): void {
+    const fleet = this.#fleets.get(key);
+    this.#fleets.delete(key);
+    for (const stream of fleet?.streams ?? [])
+      stream.fail(status.NOT_FOUND, `Fleet "${key}" was removed. The node keeps its last configuration.`);
+  }
+
+  fleetKeys(): string[] {
+    return [...this.#fleets.keys()];
+  }
+
+  /** Streams that have named their node. */
+  streams(): StreamInfo[] {
+    return [...this.#streams].map((stream) => stream.info()).filter((info) => info !== undefined);
+  }
+
+  /** Where one resource stands at each node of a fleet. */
+  resourceStatus(
+    fleetKey: string,
+    type: string,
+    name: string,
+  ): { node: string; stream: number; status: ResourceStatus }[] {
+    const found: { node: string; stream: number; status: ResourceStatus }[] = [];
+    for (const stream of this.#fleets.get(fleetKey)?.streams ?? []) {
+      const info = stream.info();
+      const status = stream.status(type, name);
+      if (info && status) found.push({ node: info.node, stream: info.stream, status });
+    }
+    return found;
+  }
+
+  /** Ends all streams with UNAVAILABLE and stops listening; within about 2 s even if clients do not cooperate. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#timer);
+    for (const stream of this.#streams) stream.fail(status.UNAVAILABLE, 'The controller is shutting down.');
+    let timer: NodeJS.Timeout | undefined;
+    const bound = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_MS);
+    });
+    await Promise.race([new Promise<void>((resolve) => this.server.tryShutdown(() => resolve())), bound]);
+    clearTimeout(timer);
+    this.server.forceShutdown();
+  }
+
+  #accept(call: ServerDuplexStream<Buffer, Buffer>, kind: 'delta' | 'sotw'): void {
+    const token = presentsToken(call.metadata, this.options.nodeToken);
+    if (token === 'wrong') {
+      call.emit('error', {
+        code: status.UNAUTHENTICATED,
+        details: 'The node token is wrong. Take the one this controller is configured with.',
+      });
+      return;
+    }
+    const stream = new AdsStream(call, kind, {
+      id: ++this.#streamIds,
+      authorised: token === 'right',
+      fleet: (key) => this.#fleets.get(key),
+      onEvent: (event) => this.options.onEvent?.(event),
+      onClosed: (closed) => this.#streams.delete(closed),
+    });
+    this.#streams.add(stream);
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    for (const stream of this.#streams) stream.tick(now);
+  }
+}

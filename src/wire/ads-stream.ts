@@ -1,0 +1,234 @@
+import { type ServerDuplexStream, status } from '@grpc/grpc-js';
+import type { Held } from '../core/ads/agenda.js';
+import { TYPE } from '../core/ads/resource.js';
+import type { RequestOutcome, ResourceStatus, Session, SessionOptions } from '../core/ads/session.js';
+import { DeltaSession } from '../core/ads/session-delta.js';
+import { SotwSession } from '../core/ads/session-sotw.js';
+import type { EffectiveChange } from '../core/ads/table.js';
+import type { Node } from '../gen/envoy/config/core/v3/base_pb.js';
+import { decodeDelta, decodeSotw, encodeDelta, encodeSotw } from './ads-codec.js';
+import type { AdsEvent, ResponseEvent, StreamInfo } from './ads-events.js';
+import type { Fleet } from './ads-fleet.js';
+
+/** Bytes and messages handed to gRPC and not yet taken by the client; beyond that only names pile up, in the session. */
+const WINDOW_BYTES = 1 << 20;
+const WINDOW_MESSAGES = 16;
+
+/** What a stream needs of its server. */
+export interface AdsStreamOptions {
+  readonly id: number;
+  readonly authorised: boolean;
+  /** The fleet of a node.cluster, if it is known. */
+  fleet(key: string): Fleet | undefined;
+  onEvent(event: AdsEvent): void;
+  onClosed(stream: AdsStream): void;
+}
+
+/** A decoded request, and how to hand it to a session. */
+interface Arrived {
+  readonly node: Node | undefined;
+  to(session: Session, now: number): RequestOutcome;
+}
+
+/** One gRPC stream: bytes in and out of a {@link Session}, at the pace of the client. */
+export class AdsStream {
+  #session: Session | undefined;
+  #fleet: Fleet | undefined;
+  #node: Node | undefined;
+  #ended = false;
+  #bytes = 0;
+  #messages = 0;
+  #heardAt = 0;
+  readonly #connectedAt = performance.now();
+
+  constructor(
+    private readonly call: ServerDuplexStream<Buffer, Buffer>,
+    private readonly kind: 'delta' | 'sotw',
+    private readonly options: AdsStreamOptions,
+  ) {
+    call.on('data', (bytes: Buffer) => this.#receive(bytes));
+    call.on('end', () => {
+      if (this.#close('the node closed the stream')) call.end();
+    });
+    call.on('cancelled', () => this.#close('the connection was lost'));
+    call.on('error', (error) => this.#close(error.message));
+    call.on('close', () => this.#close('the stream was closed'));
+  }
+
+  /** Whether the stream is an edge's: such streams are told first, so that policies arrive before the routes that name them. */
+  get isEdge(): boolean {
+    return this.#session?.asks(TYPE.policy) ?? false;
+  }
+
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  changed(change: EffectiveChange): void {
+    this.#session.changed(change, performance.now());
+  }
+
+  tick(now: number): void {
+    const session = this.#session;
+    if (session && session.heldCount > 0 && session.tick(now)) this.pump();
+  }
+
+  status(type: string, name: string): ResourceStatus | undefined {
+    return this.#session.status(type, name);
+  }
+
+  info(): StreamInfo | undefined {
+    const session = this.#session;
+    if (!session || !this.#node || !this.#fleet) return undefined;
+    const { region = '', zone = '', subZone = '' } = this.#node.locality ?? {};
+    return {
+      stream: this.options.id,
+      node: this.#node.id,
+      fleet: this.#fleet.key,
+      variant: this.kind,
+      peer: this.call.getPeer(),
+      userAgent: userAgent(this.#node),
+      locality: { region, zone, subZone },
+      authorised: this.options.authorised,
+      connectedAtMs: performance.timeOrigin + this.#connectedAt,
+      heardAtMs: performance.timeOrigin + this.#heardAt,
+      backlog: session.backlog,
+      unanswered: session.unanswered,
+      held: session.held().map(({ item, kind, on, why }) => {
+        return { type: item.type, name: item.name, change: kind, why, on, late: item.late };
+      }),
+      refused: session.refusals(),
+    };
+  }
+
+  /** Ends the stream with a status the node can show. */
+  fail(code: status, message: string): void {
+    if (this.#ended) return;
+    this.#close(message);
+    this.call.emit('error', { code, details: message });
+  }
+
+  /** Writes what the session has to say, as long as the client takes it. */
+  pump(): void {
+    const session = this.#session;
+    if (!session) return;
+    while (!this.#ended && this.#bytes < WINDOW_BYTES && this.#messages < WINDOW_MESSAGES) {
+      const response = session.next(performance.now());
+      if (!response) break;
+      const bytes = this.kind === 'delta' ? encodeDelta(response) : encodeSotw(response);
+      this.#bytes += bytes.length;
+      this.#messages++;
+      this.call.write(bytes, () => {
+        this.#bytes -= bytes.length;
+        this.#messages--;
+        this.pump();
+      });
+      const { type, nonce, news, removed } = response;
+      this.#tell({ kind: 'sent', ...this.#responseEvent(type, nonce, news, removed) });
+    }
+    for (const held of session.takeLate()) this.#tellLate(held);
+  }
+
+  #receive(bytes: Buffer): void {
+    if (this.#ended) return;
+    this.#heardAt = performance.now();
+    let arrived: Arrived;
+    try {
+      arrived = this.kind === 'delta' ? arriveDelta(bytes) : arriveSotw(bytes);
+    } catch (error) {
+      this.fail(status.INVALID_ARGUMENT, `The message is not a discovery request: ${(error as Error).message}`);
+      return;
+    }
+    this.#session ??= this.#begin(arrived.node);
+    if (!this.#session) return;
+    const { settled, refusal } = arrived.to(this.#session, this.#heardAt);
+    for (const { kind, type, nonce, resources, removed, error = '' } of settled) {
+      const event = this.#responseEvent(type, nonce, resources, removed);
+      this.#tell(kind === 'ack' ? { kind, ...event } : { kind, error, ...event });
+    }
+    if (refusal) this.fail(status[refusal.code], refusal.message);
+    else this.pump();
+  }
+
+  /** The first request names the node and with it the fleet. */
+  #begin(node: Node | undefined): Session | undefined {
+    if (!node || node.id === '') {
+      const message = 'The first request of a stream must carry node.id.';
+      this.fail(status.INVALID_ARGUMENT, `${message} Set it with --service-node or in the bootstrap of Envoy.`);
+      return undefined;
+    }
+    const fleet = this.options.fleet(node.cluster);
+    if (!fleet) {
+      const message = `No fleet "${node.cluster}" is published here.`;
+      const hint =
+        'Set node.cluster to <workspace>/<fleet>, or publish that fleet: the node is let in when it tries again.';
+      this.fail(status.NOT_FOUND, `${message} ${hint}`);
+      return undefined;
+    }
+    this.#node = node;
+    this.#fleet = fleet;
+    const session: SessionOptions = {
+      table: fleet.table,
+      authorised: this.options.authorised,
+      knownNode: fleet.meet(node.id),
+      now: performance.now(),
+      usedElsewhere: (type, name) => fleet.uses(type, name, this),
+    };
+    fleet.streams.add(this);
+    this.#tell({ kind: 'connected', peer: this.call.getPeer(), variant: this.kind });
+    return this.kind === 'delta' ? new DeltaSession(session) : new SotwSession(session);
+  }
+
+  #close(reason: string): boolean {
+    if (this.#ended) return false;
+    this.#ended = true;
+    this.#fleet?.streams.delete(this);
+    if (this.#fleet) this.#tell({ kind: 'disconnected', reason });
+    this.#session = undefined;
+    this.options.onClosed(this);
+    return true;
+  }
+
+  #tellLate({ item, on, why }: Held): void {
+    const desired = this.#fleet?.table.get(item.type, item.name);
+    const event = this.#responseEvent(item.type, '', desired ? [desired] : [], desired ? [] : [item.name]);
+    this.#tell({ kind: 'late', why, on: `${on.type}/${on.name}`, ...event });
+  }
+
+  #responseEvent(
+    type: string,
+    nonce: string,
+    resources: readonly { name: string; version: string }[],
+    removed: readonly string[],
+  ): ResponseEvent {
+    const names = [...resources.map(({ name }) => name), ...removed];
+    const versions = [...resources.map(({ version }) => version), ...removed.map(() => '')];
+    const release = this.#fleet?.release(type, names);
+    return { type, nonce, names, versions, ...(release !== undefined && { release }) };
+  }
+
+  #tell(event: EventOf<AdsEvent>): void {
+    const { id: stream } = this.options;
+    const identity = { stream, node: this.#node?.id ?? '', fleet: this.#fleet?.key ?? '' };
+    this.options.onEvent({ ...identity, atMs: performance.timeOrigin + performance.now(), ...event });
+  }
+}
+
+type EventOf<E> = E extends AdsEvent ? Omit<E, 'stream' | 'node' | 'fleet' | 'atMs'> : never;
+
+function arriveDelta(bytes: Buffer): Arrived {
+  const { node, request } = decodeDelta(bytes);
+  return { node, to: (session, now) => (session as DeltaSession).request(request, now) };
+}
+
+function arriveSotw(bytes: Buffer): Arrived {
+  const { node, request } = decodeSotw(bytes);
+  return { node, to: (session, now) => (session as SotwSession).request(request, now) };
+}
+
+function userAgent(node: Node): string {
+  const { userAgentVersionType: version, userAgentName: name } = node;
+  if (version.case === 'userAgentVersion') return `${name} ${version.value}`;
+  const number = version.value?.version;
+  return number ? `${name} ${number.majorNumber}.${number.minorNumber}.${number.patch}` : name;
+}

@@ -1,0 +1,94 @@
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import {
+  Client,
+  credentials,
+  type Server,
+  type ServerUnaryCall,
+  type ServiceDefinition,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
+import {
+  type ShipRequest,
+  ShipRequestSchema,
+  type ShipResponse,
+  ShipResponseSchema,
+} from '../gen/paifang/v1/log_pb.js';
+import { KEEPALIVE, MAX_MESSAGE_BYTES } from './ads-service.js';
+import { presentsToken, tokenMetadata } from './node-token.js';
+
+/** Stores one batch; resolves when its lines are safe. A batch may come again. */
+export type Collect = (batch: ShipRequest) => Promise<MessageInitShape<typeof ShipResponseSchema>>;
+
+/** How long a sender waits for a batch to be stored, in ms, before it tries again. */
+const SHIP_TIMEOUT_MS = 30_000;
+
+const LOG_COLLECTOR = {
+  ship: {
+    path: '/paifang.v1.LogCollector/Ship',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: (message: ShipRequest) => Buffer.from(toBinary(ShipRequestSchema, message)),
+    requestDeserialize: (bytes: Buffer) => fromBinary(ShipRequestSchema, bytes),
+    responseSerialize: (message: ShipResponse) => Buffer.from(toBinary(ShipResponseSchema, message)),
+    responseDeserialize: (bytes: Buffer) => fromBinary(ShipResponseSchema, bytes),
+  },
+} as const satisfies ServiceDefinition;
+
+/**
+ * Adds paifang.v1.LogCollector to a server. Only callers with the node token are heard; without a configured token none is.
+ * A failing `collect` answers UNAVAILABLE, and the sender keeps its lines.
+ */
+export function addLogService(server: Server, options: { collect: Collect; nodeToken: string | undefined }): void {
+  server.addService(LOG_COLLECTOR, {
+    ship: (call: ServerUnaryCall<ShipRequest, ShipResponse>, callback: sendUnaryData<ShipResponse>) => {
+      if (presentsToken(call.metadata, options.nodeToken) !== 'right') {
+        const details = 'Shipping access logs needs the node token as "authorization: Bearer <token>" metadata.';
+        callback({ code: status.UNAUTHENTICATED, details });
+        return;
+      }
+      options.collect(call.request).then(
+        (response) => callback(null, create(ShipResponseSchema, response)),
+        (error: Error) => callback({ code: status.UNAVAILABLE, details: error.message }),
+      );
+    },
+  });
+}
+
+export interface LogClient {
+  /** Resolves when the batch is stored; rejects when that is not known, then it is to be sent again. */
+  ship(batch: MessageInitShape<typeof ShipRequestSchema>): Promise<ShipResponse>;
+  close(): void;
+}
+
+/** A client of the LogCollector at `address` (`host:port`). Connects at the first batch, and again after a loss. */
+export function createLogClient(address: string, token: string | undefined): LogClient {
+  const client = new Client(address, credentials.createInsecure(), {
+    ...KEEPALIVE,
+    'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 5_000,
+  });
+  const { path, requestSerialize, responseDeserialize } = LOG_COLLECTOR.ship;
+  return {
+    ship: (batch) =>
+      new Promise((resolve, reject) => {
+        const request = create(ShipRequestSchema, batch);
+        const deadline = Date.now() + SHIP_TIMEOUT_MS;
+        const metadata = tokenMetadata(token);
+        client.makeUnaryRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          request,
+          metadata,
+          { deadline },
+          (error, response) => {
+            if (response) resolve(response);
+            else reject(error ?? new Error('The collector gave no answer.'));
+          },
+        );
+      }),
+    close: () => client.close(),
+  };
+}
