@@ -17,7 +17,9 @@ export interface UpstreamPath {
   readonly rest: boolean;
 }
 
-export type Parsed<T> = { readonly path: T; readonly faults?: never } | { readonly faults: readonly Fault[] };
+export type Parsed<T> =
+  | { readonly path: T; readonly faults?: never }
+  | { readonly path?: never; readonly faults: readonly Fault[] };
 
 /** RFC 3986 §3.3 `pchar` without `*`, which is ours; `{}` are none. */
 const PCHARS = /^(?:[A-Za-z0-9._~!$&'()+,;=:@-]|%[0-9A-Fa-f]{2})*$/;
