@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The `paifang` command: starts the compiled program, with the pinned Node when the running one is too old.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -22,10 +22,13 @@ if (!existsSync(main)) {
     );
     process.exitCode = 1;
   } else {
-    // The terminal sends Ctrl-C to the child as well; this process only waits for its exit status.
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {});
-    const { status, signal } = spawnSync(node, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
-    process.exitCode = signal ? 1 : (status ?? 1);
+    // The terminal sends Ctrl-C to the child as well; every other signal reaches only this process, and is passed on.
+    const child = spawn(node, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
+    process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'));
+    for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+    child.on('exit', (code) => {
+      process.exitCode = code ?? 1;
+    });
   }
 }
 
