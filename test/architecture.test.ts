@@ -47,7 +47,7 @@ describe('a breach is told with file, line and rule', () => {
       'an import over several lines',
       'src/core/xds/route.ts',
       "import {\n  type Api,\n  Group,\n} from '../model/group.js';",
-      'src/core/xds/route.ts:1: core/xds may not import core/model (it may: core/ir, core/codes, gen)',
+      'src/core/xds/route.ts:1: core/xds may not import core/model (it may: core/ir, core/codes, core/ads, core/accesslog:types, gen)',
     ],
     [
       'types are not values',

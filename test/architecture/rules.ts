@@ -39,7 +39,7 @@ export const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'core/diagnostic',
     'core/secret:types',
   ],
-  'core/xds': ['core/ir', 'core/codes', 'gen'],
+  'core/xds': ['core/ir', 'core/codes', 'core/ads', 'core/accesslog:types', 'gen'],
   'core/policy': ['core/ir', 'core/codes', 'gen'],
   'core/ir': ['core/secret:types'],
   'core/model': ['core/diagnostic', 'core/secret'],

@@ -1,0 +1,42 @@
+import { RBAC_Action } from '../../../gen/envoy/config/rbac/v3/rbac_pb.js';
+import { RBACSchema } from '../../../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
+import { any } from '../any.js';
+import { PATH_GUARD_POLICY } from '../names.js';
+
+/**
+ * Paths that a backend may read differently from the gateway, each as an RE2 pattern over the whole path without query.
+ * Envoy does not normalise paths here (signatures cover what the client sent), so whatever normalisation would change is
+ * refused instead: it could match one API and reach another.
+ */
+export const REFUSED_PATHS = [
+  { pattern: '.*//.*', why: 'an empty segment: many servers drop it' },
+  { pattern: '.*/\\.{1,2}(/.*|;.*)?', why: 'a dot segment (RFC 3986 §5.2.4), also with path parameters behind it' },
+  { pattern: '.*%2[eE].*', why: 'an encoded dot, which may make a dot segment' },
+  { pattern: '.*%2[fF].*', why: 'an encoded slash: one segment here may be two behind' },
+  { pattern: '.*%5[cC].*', why: 'an encoded backslash, which some servers take for a slash' },
+  { pattern: '.*\\\\.*', why: 'a backslash, which some servers take for a slash' },
+  { pattern: '.*%00.*', why: 'an encoded zero, at which some servers cut the path' },
+] as const;
+
+/** Refuses such paths (3999) before anything else decides about the request. */
+export const pathGuard = any(RBACSchema, {
+  rules: {
+    action: RBAC_Action.DENY,
+    policies: {
+      [PATH_GUARD_POLICY]: {
+        permissions: REFUSED_PATHS.map(({ pattern }) => ({
+          rule: {
+            case: 'urlPath' as const,
+            value: {
+              rule: {
+                case: 'path' as const,
+                value: { matchPattern: { case: 'safeRegex' as const, value: { regex: pattern } } },
+              },
+            },
+          },
+        })),
+        principals: [{ identifier: { case: 'any', value: true } }],
+      },
+    },
+  },
+});

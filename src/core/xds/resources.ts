@@ -1,0 +1,48 @@
+import { ClusterSchema } from '../../gen/envoy/config/cluster/v3/cluster_pb.js';
+import { ClusterLoadAssignmentSchema } from '../../gen/envoy/config/endpoint/v3/endpoint_pb.js';
+import { ListenerSchema } from '../../gen/envoy/config/listener/v3/listener_pb.js';
+import { RouteConfigurationSchema } from '../../gen/envoy/config/route/v3/route_pb.js';
+import { ScopedRouteConfigurationSchema } from '../../gen/envoy/config/route/v3/scoped_route_pb.js';
+import { type Resource, type ResourceName, TYPE } from '../ads/resource.js';
+import type { ClusterIr } from '../ir/cluster.js';
+import type { FleetIr } from '../ir/fleet.js';
+import type { GroupIr } from '../ir/group.js';
+import { clusterOf } from './cluster.js';
+import { encoded } from './encoded.js';
+import { loadAssignment } from './endpoint.js';
+import { listenerOf } from './listener.js';
+import { clusterName, routeConfigurationName, scopeName } from './names.js';
+import { routeConfiguration } from './route-configuration.js';
+import { scopeOf } from './scope.js';
+
+/**
+ * What Envoys of `fleet` are told of a group: its route table, which needs the clusters it sends to, and one scope for each
+ * host, which needs the table. Pure and deterministic: equal input, equal bytes.
+ */
+export function groupResources(group: GroupIr, fleet: FleetIr): Resource[] {
+  const name = routeConfigurationName(group);
+  const table: ResourceName = { type: TYPE.route, name };
+  const clusters = group.routes.flatMap(({ action }) => (action.kind === 'forward' ? action.clusters : []));
+  const needs = clusters.map((cluster): ResourceName => ({ type: TYPE.cluster, name: clusterName(cluster) }));
+  return [
+    encoded(TYPE.route, name, RouteConfigurationSchema, routeConfiguration(group, fleet), needs),
+    ...group.hosts.map((host) =>
+      encoded(TYPE.scope, scopeName(host), ScopedRouteConfigurationSchema, scopeOf(host, group), [table]),
+    ),
+  ];
+}
+
+/** What Envoys are told of a cluster: itself, and its endpoints where they are delivered apart. */
+export function clusterResources(cluster: ClusterIr): Resource[] {
+  const name = clusterName(cluster);
+  const own = encoded(TYPE.cluster, name, ClusterSchema, clusterOf(cluster));
+  if (cluster.discovery === 'dns') return [own];
+  return [own, encoded(TYPE.endpoint, name, ClusterLoadAssignmentSchema, loadAssignment(cluster))];
+}
+
+/** What Envoys are told of their fleet: its listeners. They do not change when groups, clusters or endpoints do. */
+export function fleetResources(fleet: FleetIr): Resource[] {
+  return fleet.listeners.map((listener) =>
+    encoded(TYPE.listener, listener.name, ListenerSchema, listenerOf(listener, fleet)),
+  );
+}
