@@ -104,7 +104,10 @@ async function downloadWheel(wheel, work, env, say) {
   const target = join(work, 'download');
   mkdirSync(partial);
   say(`downloading ${wheel.file}`);
-  const timer = setInterval(() => say(`downloading ${wheel.file}, ${(sizeOf(work) / 1e6).toFixed(0)} MB`), 500);
+  const timer = setInterval(
+    () => say(`downloading ${wheel.file}, ${((sizeOf(partial) + sizeOf(target)) / 1e6).toFixed(0)} MB`),
+    500,
+  );
   const args = ['download', '-q', '--no-deps', '--only-binary=:all:', '--platform', wheel.platform, '-d', target];
   const { code, output } = await attempt(pip[0], [...pip.slice(1), ...args, `${release.package}==${release.version}`], {
     env: { ...env, TMPDIR: partial, PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_ROOT_USER_ACTION: 'ignore' },
