@@ -5,6 +5,9 @@ import { parseTextLine } from './text-format.js';
 /** Longest line that is read, in UTF-16 units. Envoy's lines stay far below: request headers are at most 60 KiB. */
 export const MAX_LINE_CHARS = 1 << 20;
 
+/** Deepest nesting of a line: writing back a deeper one would exhaust the stack. */
+const _MAX_DEPTH = 64;
+
 /** A line that was understood. */
 export interface ParsedLine extends AccessLine {
   /**
@@ -119,19 +122,25 @@ function number(text: string): number | undefined {
   return /^-?\d{1,16}(?:\.\d{1,9})?$/.test(text) ? Number(text) : undefined;
 }
 
-/** How many keys the outermost object of well-formed JSON has, counting a key as often as it stands there. */
-function countKeys(json: string): number {
+/**
+ * How many keys the outermost object of well-formed JSON has, counting a key as often as it stands there, and how deep the
+ * deepest value is.
+ */
+function _shapeOf(json: string): { keys: number; depth: number } {
   let depth = 0;
+  let deepest = 0;
   let keys = 0;
   for (let i = 0; i < json.length; i++) {
     const c = json.charCodeAt(i);
     if (c === 0x22) {
       for (i++; json.charCodeAt(i) !== 0x22; i++) if (json.charCodeAt(i) === 0x5c) i++;
-    } else if (c === 0x7b || c === 0x5b) depth++;
-    else if (c === 0x7d || c === 0x5d) depth--;
+    } else if (c === 0x7b || c === 0x5b) {
+      depth++;
+      if (depth > deepest) deepest = depth;
+    } else if (c === 0x7d || c === 0x5d) depth--;
     else if (c === 0x3a && depth === 1) keys++;
   }
-  return keys;
+  return { keys, depth: deepest };
 }
 
 function unparsed(raw: string, reason: string): UnparsedLine {
