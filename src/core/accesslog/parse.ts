@@ -75,8 +75,9 @@ function parseJson(line: string, raw: string): ParsedLine | UnparsedLine {
   // A line that begins with { and parses is an object.
   const source = value as Record<string, unknown>;
   const keys = Object.keys(source);
-  if (countKeys(line) !== keys.length)
-    return unparsed(raw, 'The line has a key twice, so one of its values would be lost.');
+  const shape = shapeOf(line);
+  if (shape.depth > MAX_DEPTH) return unparsed(raw, `The line is nested deeper than ${MAX_DEPTH} levels.`);
+  if (shape.keys !== keys.length) return unparsed(raw, 'The line has a key twice, so one of its values would be lost.');
   const fields: Record<string, string | number | null> = { ...(EMPTY as object) };
   const extra: Record<string, unknown> = Object.create(null);
   let known = 0;
