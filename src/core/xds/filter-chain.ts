@@ -26,14 +26,14 @@ export interface FilterPlace {
  */
 export const FILTERS: readonly FilterPlace[] = [
   {
-    name: FILTER.responseHeaders,
-    why: 'last on responses: sees the final status, and also replies of the filters below',
-    config: responseHeaders,
-  },
-  {
     name: FILTER.hostCase,
     why: 'settles which group the request is for; everything below reads the route',
     config: () => hostCase,
+  },
+  {
+    name: FILTER.responseHeaders,
+    why: 'last on responses: sees the final status, and also replies of the filters below. Takes settings of the group on the way in',
+    config: responseHeaders,
   },
   { name: FILTER.remember, why: 'the log needs the key of the group for every outcome below', config: () => remember },
   {

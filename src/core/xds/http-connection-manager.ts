@@ -73,10 +73,10 @@ export function httpConnectionManager(fleet: FleetIr): HttpConnectionManager {
     pathWithEscapedSlashesAction: EscapedSlashes.KEEP_UNCHANGED,
 
     // The peer is the client, or the proxy so many hops before it. Nobody counts as internal: internal clients could set
-    // time-outs and retries by x-envoy- headers and choose the request id.
+    // time-outs and retries by x-envoy- headers and choose the request id. An empty list would mean the private networks.
     useRemoteAddress: true,
     xffNumTrustedHops: fleet.trustedProxies,
-    internalAddressConfig: { cidrRanges: [] },
+    internalAddressConfig: { cidrRanges: [{ addressPrefix: '255.255.255.255', prefixLen: 32 }] },
     generateRequestId: true,
     preserveExternalRequestId: false,
 

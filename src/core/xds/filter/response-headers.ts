@@ -9,7 +9,7 @@ import { any } from '../any.js';
 import { headerOption } from '../format-string.js';
 import { METADATA } from '../names.js';
 
-/** Puts the request id on every response, in place of a backend's own. First in the chain, so last on responses. */
+/** Puts the request id on every response, in place of a backend's own. */
 export function responseHeaders(fleet: FleetIr): Any {
   return any(HeaderMutationSchema, {
     mutations: {
