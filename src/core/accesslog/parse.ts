@@ -127,27 +127,6 @@ function number(text: string): number | undefined {
  * How many keys the outermost object of well-formed JSON has, counting a key as often as it stands there, and how deep the
  * deepest value is.
  */
-function _shapeOf(json: string): { keys: number; depth: number } {
-  let depth = 0;
-  let deepest = 0;
-  let keys = 0;
-  for (let i = 0; i < json.length; i++) {
-    const c = json.charCodeAt(i);
-    if (c === 0x22) {
-      for (i++; json.charCodeAt(i) !== 0x22; i++) if (json.charCodeAt(i) === 0x5c) i++;
-    } else if (c === 0x7b || c === 0x5b) {
-      depth++;
-      if (depth > deepest) deepest = depth;
-    } else if (c === 0x7d || c === 0x5d) depth--;
-    else if (c === 0x3a && depth === 1) keys++;
-  }
-  return { keys, depth: deepest };
-}
-
-/**
- * How many keys the outermost object of well-formed JSON has, counting a key as often as it stands there, and how deep the
- * deepest value is.
- */
 function shapeOf(json: string): { keys: number; depth: number } {
   let depth = 0;
   let deepest = 0;
