@@ -133,5 +133,7 @@ const RANK: Readonly<Record<SegmentIr['kind'], number>> = { literal: 0, paramete
 
 function ranks({ route: { path } }: RouteDraft): number[] {
   const segments = path.segments.map((segment) => RANK[segment.kind]);
-  return path.prefix ? [...segments, 2] : segments;
+  if (path.prefix) return [...segments, 2];
+  // `/` is one segment that is empty, and before `/*`, which takes it too.
+  return segments.length === 0 ? [RANK.literal] : segments;
 }

@@ -25,13 +25,16 @@ const COPIES = 4;
  * It takes the same route as the list: an exact path outranks every pattern that matches the same path, since no pattern
  * has more segments than the path, and a literal segment outranks the rest. A matcher without match falls through to the
  * next; a list of routes, once chosen, decides.
+ *
+ * @param entries at least one, in order of precedence.
  */
 export function routeMatcher(entries: readonly TableEntry[], last: Route): Matcher {
   const exact = entries.filter(({ ir }) => exactPath(ir.path) !== undefined);
   const patterns = entries.filter(({ ir }) => exactPath(ir.path) === undefined);
-  const below = patternMatcher(patterns, last);
-  if (exact.length === 0) return below;
-  return tree('exactMatchMap', HEADER.path, mapValues(byPath(exact), methodMatcher), nested(below));
+  if (exact.length === 0) return patternMatcher(patterns, last);
+  // Envoy refuses an empty map.
+  const below = patterns.length === 0 ? one(last) : nested(patternMatcher(patterns, last));
+  return tree('exactMatchMap', HEADER.path, mapValues(byPath(exact), methodMatcher), below);
 }
 
 /** The routes of one exact path, by method. */
