@@ -12,6 +12,7 @@ export interface MetricSources {
   readonly tables: EdgeTables;
   log(): LogAgentStats | undefined;
   connected(): boolean;
+  synced(): boolean;
   connections(): number;
 }
 
@@ -60,7 +61,9 @@ export class EdgeMetrics {
     });
     gauge('paifang_edge_check_errors_total', 'Checks that failed inside the edge (answered 7777).', () => this.#errors);
     gauge('paifang_edge_ads_connected', '1 while subscribed to a controller.', () => Number(sources.connected()));
-    gauge('paifang_edge_synced', '1 once every type was delivered.', () => Number(sources.tables.synced));
+    gauge('paifang_edge_synced', '1 once all that the controller holds for this node was delivered.', () =>
+      Number(sources.synced()),
+    );
     gauge('paifang_edge_connections', 'Connections of Envoy.', () => sources.connections());
     const log = (field: keyof Omit<LogAgentStats, 'shipFailure'>) => () => sources.log()?.[field] ?? 0;
     gauge('paifang_edge_log_behind_bytes', 'Bytes of access log not stored by a collector yet.', log('behindBytes'));

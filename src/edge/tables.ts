@@ -1,13 +1,7 @@
 import { TYPE } from '../core/ads/resource.js';
 import { readApp, readPolicy, readServiceKey } from '../core/decision/resources.js';
 import type { Caller, Policy, ServiceKey, Tables } from '../core/decision/tables.js';
-
-/** One change of one resource type, as it comes over ADS. */
-export interface ResourceUpdate {
-  readonly type: string;
-  readonly upserts: readonly { readonly name: string; readonly version: string; readonly bytes: Uint8Array }[];
-  readonly removals: readonly string[];
-}
+import type { AdsUpdate } from '../wire/ads-client.js';
 
 /** Types the edge subscribes to, all of each. */
 export const EDGE_TYPES: readonly string[] = [TYPE.policy, TYPE.app, TYPE.serviceKey];
@@ -24,7 +18,6 @@ export class EdgeTables implements Tables {
   readonly #serviceKeys = new Map<string, ServiceKey>();
   /** Version of each resource held, by type and name. */
   readonly #versions = new Map(EDGE_TYPES.map((type) => [type, new Map<string, string>()]));
-  readonly #seen = new Set<string>();
   readonly #waiting = new Map<string, Set<() => void>>();
 
   policy(name: string): Policy | undefined {
@@ -37,11 +30,6 @@ export class EdgeTables implements Tables {
 
   serviceKey(clusterId: string): ServiceKey | undefined {
     return this.#serviceKeys.get(clusterId);
-  }
-
-  /** Whether each type has been delivered at least once, if only as empty. */
-  get synced(): boolean {
-    return this.#seen.size === EDGE_TYPES.length;
   }
 
   /** Names and versions held of a type; what a node endpoint may show, since no content is among it. */
@@ -59,7 +47,7 @@ export class EdgeTables implements Tables {
    * @throws RangeError naming the resource when one cannot be read; then nothing of the update is in force. Types this edge
    * does not know are ignored.
    */
-  apply(update: ResourceUpdate): void {
+  apply(update: AdsUpdate): void {
     const versions = this.#versions.get(update.type);
     if (!versions) return;
     // All are read before any is taken, so that a bad one leaves the old state whole.
@@ -70,7 +58,6 @@ export class EdgeTables implements Tables {
     }
     for (const take of takes) take();
     for (const { name, version } of update.upserts) versions.set(name, version);
-    this.#seen.add(update.type);
   }
 
   /** Resolves true as soon as the policy is there, false after `withinMs`. */
@@ -92,7 +79,7 @@ export class EdgeTables implements Tables {
     });
   }
 
-  #reader(type: string, upsert: ResourceUpdate['upserts'][number]): () => void {
+  #reader(type: string, upsert: AdsUpdate['upserts'][number]): () => void {
     const { name, bytes } = upsert;
     try {
       switch (type) {
