@@ -9,9 +9,14 @@ import { parseDocument } from 'yaml';
  */
 const setting = <T extends TSchema>(schema: T, env: string): T => Object.assign(schema, { env });
 const port = (value: number, env: string, description: string) =>
-  setting(Type.Integer({ minimum: 0, maximum: 65_535, default: value, description: `${description} 0 takes any free port.` }), env);
-const text = (value: string, env: string, description: string) => setting(Type.String({ default: value, description }), env);
-const optionalText = (env: string, description: string) => Type.Optional(setting(Type.String({ minLength: 1, description }), env));
+  setting(
+    Type.Integer({ minimum: 0, maximum: 65_535, default: value, description: `${description} 0 takes any free port.` }),
+    env,
+  );
+const text = (value: string, env: string, description: string) =>
+  setting(Type.String({ default: value, description }), env);
+const optionalText = (env: string, description: string) =>
+  Type.Optional(setting(Type.String({ minLength: 1, description }), env));
 const optionalSecret = (env: string, description: string) =>
   Type.Optional(setting(Type.String({ minLength: 1, description, writeOnly: true }), env));
 const section = <P extends Record<string, TSchema>>(properties: P, description: string) =>
@@ -19,11 +24,18 @@ const section = <P extends Record<string, TSchema>>(properties: P, description: 
 
 export const ConfigSchema = section(
   {
-    dataDir: text('.paifang', 'PAIFANG_DATA_DIR', 'Directory of everything that is kept: database, keys, logs, sockets.'),
+    dataDir: text(
+      '.paifang',
+      'PAIFANG_DATA_DIR',
+      'Directory of everything that is kept: database, keys, logs, sockets.',
+    ),
     log: section(
       {
         level: setting(
-          Type.Enum(['error', 'warn', 'info', 'debug'], { default: 'info', description: 'Least severe messages that are written.' }),
+          Type.Enum(['error', 'warn', 'info', 'debug'], {
+            default: 'info',
+            description: 'Least severe messages that are written.',
+          }),
           'PAIFANG_LOG_LEVEL',
         ),
         format: setting(
@@ -35,16 +47,27 @@ export const ConfigSchema = section(
     ),
     admin: section(
       {
-        host: text('127.0.0.1', 'PAIFANG_ADMIN_HOST', 'Address of the admin API. Anything but loopback should sit behind TLS.'),
+        host: text(
+          '127.0.0.1',
+          'PAIFANG_ADMIN_HOST',
+          'Address of the admin API. Anything but loopback should sit behind TLS.',
+        ),
         port: port(8080, 'PAIFANG_ADMIN_PORT', 'Port of the admin API.'),
       },
       'Admin REST API of the controller.',
     ),
     ads: section(
       {
-        host: text('127.0.0.1', 'PAIFANG_ADS_HOST', 'Address on which Envoys and edges subscribe (xDS, log collection).'),
+        host: text(
+          '127.0.0.1',
+          'PAIFANG_ADS_HOST',
+          'Address on which Envoys and edges subscribe (xDS, log collection).',
+        ),
         port: port(9876, 'PAIFANG_ADS_PORT', 'Port of the same.'),
-        nodeToken: optionalSecret('PAIFANG_NODE_TOKEN', 'Token edges present to be given App keys. Default: a file in dataDir, made at first start.'),
+        nodeToken: optionalSecret(
+          'PAIFANG_NODE_TOKEN',
+          'Token edges present to be given App keys. Default: a file in dataDir, made at first start.',
+        ),
       },
       'Where the controller serves xDS and collects logs.',
     ),
@@ -55,7 +78,12 @@ export const ConfigSchema = section(
           'postgres://user:password@host:port/name. `paifang up` starts an embedded PostgreSQL when it is not set.',
         ),
         poll: setting(
-          Type.Integer({ minimum: 100, maximum: 600_000, default: 5000, description: 'Milliseconds between looks for releases that no notification told of.' }),
+          Type.Integer({
+            minimum: 100,
+            maximum: 600_000,
+            default: 5000,
+            description: 'Milliseconds between looks for releases that no notification told of.',
+          }),
           'PAIFANG_DATABASE_POLL',
         ),
       },
@@ -63,13 +91,19 @@ export const ConfigSchema = section(
     ),
     keys: section(
       {
-        master: optionalSecret('PAIFANG_MASTER_KEY', '32 bytes, base64 or hex, that encrypt secrets at rest. Default: a file in dataDir, made at first start; back it up.'),
+        master: optionalSecret(
+          'PAIFANG_MASTER_KEY',
+          '32 bytes, base64 or hex, that encrypt secrets at rest. Default: a file in dataDir, made at first start; back it up.',
+        ),
       },
       'Encryption of secrets.',
     ),
     logStore: section(
       {
-        url: optionalText('PAIFANG_LOG_STORE_URL', 'http(s) URL of a ClickHouse. Default: an embedded column store in a process of its own.'),
+        url: optionalText(
+          'PAIFANG_LOG_STORE_URL',
+          'http(s) URL of a ClickHouse. Default: an embedded column store in a process of its own.',
+        ),
         user: text('default', 'PAIFANG_LOG_STORE_USER', 'User at that ClickHouse.'),
         password: optionalSecret('PAIFANG_LOG_STORE_PASSWORD', 'Password of that user.'),
         database: text('default', 'PAIFANG_LOG_STORE_DATABASE', 'Database at that ClickHouse.'),
@@ -84,17 +118,33 @@ export const ConfigSchema = section(
       {
         node: optionalText('PAIFANG_NODE', 'node.id of the Envoy this edge serves. Default: host name.'),
         cluster: text('default/default', 'PAIFANG_NODE_CLUSTER', '`<workspace>/<fleet>` of that Envoy.'),
-        controller: text('127.0.0.1:9876', 'PAIFANG_CONTROLLER', 'host:port of a controller\'s xDS.'),
-        directory: optionalText('PAIFANG_EDGE_DIR', 'Envoy\'s working directory: access.log is read here, sockets and digest log are made here. Default: dataDir/node.'),
-        envoyAdmin: text('http://127.0.0.1:9901', 'PAIFANG_ENVOY_ADMIN', 'Envoy\'s admin, asked to reopen its log after rotation.'),
+        controller: text('127.0.0.1:9876', 'PAIFANG_CONTROLLER', "host:port of a controller's xDS."),
+        directory: optionalText(
+          'PAIFANG_EDGE_DIR',
+          "Envoy's working directory: access.log is read here, sockets and digest log are made here. Default: dataDir/node.",
+        ),
+        envoyAdmin: text(
+          'http://127.0.0.1:9901',
+          'PAIFANG_ENVOY_ADMIN',
+          "Envoy's admin, asked to reopen its log after rotation.",
+        ),
         configPort: port(23456, 'PAIFANG_EDGE_CONFIG_PORT', 'Loopback port of /mosng/config.'),
         toolPort: port(23460, 'PAIFANG_EDGE_TOOL_PORT', 'Loopback port of /mosng/config/query and /tool/setLogLevel.'),
         policyWait: setting(
-          Type.Integer({ minimum: 0, maximum: 10_000, default: 1000, description: 'Milliseconds a request waits for a policy the edge does not have yet; then 5001.' }),
+          Type.Integer({
+            minimum: 0,
+            maximum: 10_000,
+            default: 1000,
+            description: 'Milliseconds a request waits for a policy the edge does not have yet; then 5001.',
+          }),
           'PAIFANG_EDGE_POLICY_WAIT',
         ),
         rotateBytes: setting(
-          Type.Integer({ minimum: 1_048_576, default: 67_108_864, description: 'Size at which access.log and the digest log are rotated.' }),
+          Type.Integer({
+            minimum: 1_048_576,
+            default: 67_108_864,
+            description: 'Size at which access.log and the digest log are rotated.',
+          }),
           'PAIFANG_LOG_ROTATE_BYTES',
         ),
         keepFiles: setting(
@@ -109,14 +159,22 @@ export const ConfigSchema = section(
         gatewayPort: port(8088, 'PAIFANG_GATEWAY_PORT', 'Port of the gateway that `paifang up` runs.'),
         gatewayHost: text('127.0.0.1', 'PAIFANG_GATEWAY_HOST', 'Address of the same.'),
         envoy: optionalText('PAIFANG_ENVOY', 'Envoy to run. Default: the one set-up found.'),
-        envoyAdminPort: port(9901, 'PAIFANG_ENVOY_ADMIN_PORT', 'Loopback port of Envoy\'s admin.'),
+        envoyAdminPort: port(9901, 'PAIFANG_ENVOY_ADMIN_PORT', "Loopback port of Envoy's admin."),
         databasePort: port(0, 'PAIFANG_EMBEDDED_DATABASE_PORT', 'Loopback port of the embedded PostgreSQL.'),
         concurrency: setting(
-          Type.Integer({ minimum: 0, maximum: 256, default: 0, description: 'Worker threads of Envoy. 0: one per CPU.' }),
+          Type.Integer({
+            minimum: 0,
+            maximum: 256,
+            default: 0,
+            description: 'Worker threads of Envoy. 0: one per CPU.',
+          }),
           'PAIFANG_ENVOY_CONCURRENCY',
         ),
         demoPort: port(8090, 'PAIFANG_DEMO_PORT', 'Loopback port of the demo backend.'),
-        demo: setting(Type.Boolean({ default: true, description: 'Make a demo group, APIs and App when the workspace is empty.' }), 'PAIFANG_DEMO'),
+        demo: setting(
+          Type.Boolean({ default: true, description: 'Make a demo group, APIs and App when the workspace is empty.' }),
+          'PAIFANG_DEMO',
+        ),
       },
       '`paifang up`: everything on one machine.',
     ),
@@ -124,7 +182,8 @@ export const ConfigSchema = section(
   'Settings of Paifang.',
 );
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+/** Settings as they are read, before the schema has judged them. */
+type Tree = { [key: string]: unknown };
 export type Config = DeepReadonly<Static<typeof ConfigSchema>>;
 type DeepReadonly<T> = { readonly [K in keyof T]: T[K] extends object ? DeepReadonly<T[K]> : T[K] };
 
@@ -138,7 +197,9 @@ export interface ConfigFault {
 /** Every fault of the settings at once. */
 export class ConfigError extends Error {
   constructor(readonly faults: readonly ConfigFault[]) {
-    super(`${faults.length === 1 ? 'A setting is' : `${faults.length} settings are`} wrong:\n${faults.map((f) => `  ${f.where}: ${f.message}`).join('\n')}\nAll settings: docs/reference/config.md`);
+    super(
+      `${faults.length === 1 ? 'A setting is' : `${faults.length} settings are`} wrong:\n${faults.map((f) => `  ${f.where}: ${f.message}`).join('\n')}\nAll settings: docs/reference/config.md`,
+    );
     this.name = 'ConfigError';
   }
 }
@@ -153,14 +214,25 @@ export interface SettingDescription {
   readonly secret: boolean;
 }
 
+/** What of a schema's node matters here. */
+interface Node {
+  readonly properties?: Record<string, Node>;
+  readonly env: string;
+  readonly description: string;
+  readonly default?: unknown;
+  readonly type?: string;
+  readonly enum?: unknown[];
+  readonly writeOnly?: boolean;
+}
+
 interface Leaf extends SettingDescription {
   readonly schema: { type?: string; enum?: unknown[] };
 }
 
 function leaves(): Leaf[] {
   const found: Leaf[] = [];
-  const walk = (schema: any, prefix: string): void => {
-    for (const [name, child] of Object.entries<any>(schema.properties)) {
+  const walk = (schema: { properties?: Record<string, Node> }, prefix: string): void => {
+    for (const [name, child] of Object.entries(schema.properties ?? {})) {
       const key = prefix ? `${prefix}.${name}` : name;
       if (child.properties) walk(child, key);
       else
@@ -169,13 +241,13 @@ function leaves(): Leaf[] {
           env: child.env,
           description: child.description,
           default: child.default,
-          type: child.enum ? child.enum.join(' | ') : child.type,
+          type: child.enum ? child.enum.join(' | ') : (child.type ?? ''),
           secret: child.writeOnly === true,
           schema: child,
         });
     }
   };
-  walk(ConfigSchema, '');
+  walk(ConfigSchema as unknown as Node, '');
   return found;
 }
 
@@ -190,10 +262,14 @@ export function describeSettings(): SettingDescription[] {
  *
  * @throws ConfigError with every fault of file and environment.
  */
-export function loadConfig(env: Record<string, string | undefined>, file = env.PAIFANG_CONFIG, overrides: Record<string, unknown> = {}): Config {
+export function loadConfig(
+  env: Record<string, string | undefined>,
+  file = env.PAIFANG_CONFIG,
+  overrides: Record<string, unknown> = {},
+): Config {
   const faults: ConfigFault[] = [];
   const all = leaves();
-  const raw: Record<string, any> = file ? readFile(file, faults) : {};
+  const raw: Tree = file ? readFile(file, faults) : {};
   const source = new Map<string, string>();
   for (const leaf of all) {
     const value = env[leaf.env];
@@ -209,8 +285,10 @@ export function loadConfig(env: Record<string, string | undefined>, file = env.P
   }
   const known = new Set([...all.map((leaf) => leaf.env), ...CLIENT_VARIABLES]);
   for (const name of Object.keys(env))
-    if (name.startsWith('PAIFANG_') && !known.has(name)) faults.push({ where: name, message: 'no setting has this name' });
-  for (const leaf of all) if (leaf.default !== undefined && get(raw, leaf.key) === undefined) set(raw, leaf.key, leaf.default);
+    if (name.startsWith('PAIFANG_') && !known.has(name))
+      faults.push({ where: name, message: 'no setting has this name' });
+  for (const leaf of all)
+    if (leaf.default !== undefined && get(raw, leaf.key) === undefined) set(raw, leaf.key, leaf.default);
   for (const key of Object.keys(ConfigSchema.properties)) raw[key] ??= {};
 
   const ajv = new Ajv2020({ allErrors: true, strict: false });
@@ -233,10 +311,18 @@ export function loadConfig(env: Record<string, string | undefined>, file = env.P
 
 /** Variables that only the client verbs and set-up read. */
 export const CLIENT_VARIABLES: readonly string[] = [
-  'PAIFANG_CONFIG', 'PAIFANG_CACHE', 'PAIFANG_SERVER', 'PAIFANG_TOKEN', 'PAIFANG_TOKEN_FILE', 'PAIFANG_WORKSPACE', 'PAIFANG_AK', 'PAIFANG_SK', 'PAIFANG_SK_FILE',
+  'PAIFANG_CONFIG',
+  'PAIFANG_CACHE',
+  'PAIFANG_SERVER',
+  'PAIFANG_TOKEN',
+  'PAIFANG_TOKEN_FILE',
+  'PAIFANG_WORKSPACE',
+  'PAIFANG_AK',
+  'PAIFANG_SK',
+  'PAIFANG_SK_FILE',
 ];
 
-function readFile(file: string, faults: ConfigFault[]): Record<string, any> {
+function readFile(file: string, faults: ConfigFault[]): Tree {
   let content: string;
   try {
     content = readFileSync(file, 'utf8');
@@ -245,10 +331,11 @@ function readFile(file: string, faults: ConfigFault[]): Record<string, any> {
     return {};
   }
   const document = parseDocument(content, { uniqueKeys: true });
-  for (const error of document.errors) faults.push({ where: file, message: error.message.split('\n')[0] ?? 'is not YAML' });
+  for (const error of document.errors)
+    faults.push({ where: file, message: error.message.split('\n')[0] ?? 'is not YAML' });
   if (document.errors.length > 0) return {};
   const value: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
-  if (typeof value === 'object' && !Array.isArray(value)) return value as Mutable<Record<string, any>>;
+  if (typeof value === 'object' && !Array.isArray(value)) return value as Tree;
   faults.push({ where: file, message: 'must be a mapping of settings' });
   return {};
 }
@@ -262,19 +349,24 @@ function coerce(value: string, leaf: Leaf): unknown {
   return value;
 }
 
-function get(target: Record<string, any>, key: string): unknown {
-  return key.split('.').reduce<any>((value, part) => (value === null || typeof value !== 'object' ? undefined : value[part]), target);
+function get(target: Tree, key: string): unknown {
+  return key.split('.').reduce<unknown>((value, part) => (isTree(value) ? value[part] : undefined), target);
 }
 
-function set(target: Record<string, any>, key: string, value: unknown): void {
+function isTree(value: unknown): value is Tree {
+  return typeof value === 'object' && value !== null;
+}
+
+function set(target: Tree, key: string, value: unknown): void {
   const parts = key.split('.');
   const last = parts.pop() as string;
   let at = target;
   for (const part of parts) {
-    if (at[part] === undefined) at[part] = {};
+    at[part] ??= {};
+    const section = at[part];
     // A section given as a scalar stays as it is: the schema check names it.
-    if (typeof at[part] !== 'object' || at[part] === null) return;
-    at = at[part];
+    if (!isTree(section)) return;
+    at = section;
   }
   at[last] = value;
 }

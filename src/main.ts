@@ -1,8 +1,11 @@
 import 'reflect-metadata';
+import { spawn } from 'node:child_process';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Command, Option } from 'commander';
 import { addClientCommands } from './cli/commands.js';
 import { type Config, ConfigError, loadConfig } from './config.js';
+import type { Log } from './logger.js';
 
 /**
  * The `paifang` command. Verbs that run a process are here; verbs that talk to one are in cli/. Rooms are loaded when a verb
@@ -20,7 +23,10 @@ program
   .option('--data-dir <directory>', 'where everything is kept (PAIFANG_DATA_DIR)')
   .option('--port <port>', 'port of the gateway (PAIFANG_GATEWAY_PORT)')
   .addOption(new Option('--no-demo', 'no demo objects, no demo backend (PAIFANG_DEMO=false)'))
-  .addHelpText('after', '\nA second start keeps the data. Remove the data directory to begin anew.\n\nExample:\n  paifang up --port 8888 --data-dir /var/lib/paifang')
+  .addHelpText(
+    'after',
+    '\nA second start keeps the data. Remove the data directory to begin anew.\n\nExample:\n  paifang up --port 8888 --data-dir /var/lib/paifang',
+  )
   .action(async (options: { dataDir?: string; port?: string; demo: boolean }) => {
     const config = settings({
       dataDir: options.dataDir,
@@ -39,7 +45,10 @@ program
 program
   .command('edge')
   .description('run an edge beside an Envoy: request checks over a Unix socket, log shipping, node endpoints')
-  .addHelpText('after', '\nIts directory (PAIFANG_EDGE_DIR) is the working directory of that Envoy; see `paifang bootstrap --help`.')
+  .addHelpText(
+    'after',
+    '\nIts directory (PAIFANG_EDGE_DIR) is the working directory of that Envoy; see `paifang bootstrap --help`.',
+  )
   .action(async () => runEdge(settings()));
 
 program
@@ -53,9 +62,15 @@ program
   .requiredOption('--dir <directory>', 'its data')
   .requiredOption('--port <port>', 'loopback port')
   .action(async (options: { dir: string; port: string }) => {
-    const { runChdbServer } = await import('./logs/chdb-server.js');
-    const server = await runChdbServer({ dir: options.dir, host: '127.0.0.1', port: integer(options.port) });
-    untilAskedToEnd(() => server.close(), { port: server.port });
+    const { runChdbChild } = await import('./logs/chdb-child.js');
+    await runChdbChild({
+      dir: options.dir,
+      host: '127.0.0.1',
+      port: Number(options.port),
+      input: process.stdin,
+      output: process.stdout,
+    });
+    process.exit(0);
   });
 
 addClientCommands(program);
@@ -113,15 +128,22 @@ async function runUp(config: Config): Promise<void> {
 }
 
 async function runController(config: Config): Promise<void> {
-  const [{ startController }, { createLogger }] = await Promise.all([import('./controller/controller.js'), import('./logger.js')]);
+  const [{ startController }, { createLogger }] = await Promise.all([
+    import('./controller/controller.js'),
+    import('./logger.js'),
+  ]);
+  if (!config.database.url)
+    throw new ConfigError([
+      {
+        where: 'PAIFANG_DATABASE_URL',
+        message: 'is needed to run a controller: postgres://user:password@host:port/name',
+      },
+    ]);
   const log = createLogger(config.log, 'controller');
   const dataDir = resolve(config.dataDir);
-  let logStore = { url: config.logStore.url, close: async () => {} } as { url: string; close(): Promise<void> };
-  if (!config.logStore.url) {
-    const { startEmbeddedLogStore } = await import('./logs/supervisor.js');
-    logStore = await startEmbeddedLogStore({ dir: join(dataDir, 'requests') });
-  }
-  if (!config.database.url) throw new ConfigError([{ where: 'PAIFANG_DATABASE_URL', message: 'is needed to run a controller: postgres://user:password@host:port/name' }]);
+  const logStore = config.logStore.url
+    ? external(config.logStore, config.logStore.url)
+    : await embedded(join(dataDir, 'requests'), log);
   const controller = await startController({
     dataDir,
     databaseUrl: config.database.url,
@@ -130,7 +152,7 @@ async function runController(config: Config): Promise<void> {
     nodeToken: config.ads.nodeToken,
     admin: config.admin,
     ads: config.ads,
-    logStore: { ...config.logStore, url: logStore.url },
+    logStore: { ...logStore.access, retentionDays: config.logStore.retentionDays },
     log,
   });
   if (controller.adminToken && !process.send) console.log(`Admin token, shown this once: ${controller.adminToken}`);
@@ -143,16 +165,60 @@ async function runController(config: Config): Promise<void> {
   );
 }
 
+interface RunningLogStore {
+  readonly access: { url: string; user: string; password: string | undefined; exclusive: boolean };
+  close(): Promise<void>;
+}
+
+function external({ user, password }: Config['logStore'], url: string): RunningLogStore {
+  return { access: { url, user, password, exclusive: false }, close: async () => {} };
+}
+
+/** The embedded log store: this program again, as a process of its own. */
+async function embedded(dir: string, log: Log): Promise<RunningLogStore> {
+  const { startEmbeddedLogStore } = await import('./logs/supervisor.js');
+  const store = await startEmbeddedLogStore({
+    dir,
+    spawn: (where) =>
+      spawn(
+        process.execPath,
+        [fileURLToPath(import.meta.url), 'chdb', '--dir', where.dir, '--port', String(where.port)],
+        { stdio: 'pipe' },
+      ),
+    onTrouble: (message) => log.warn(message),
+  });
+  return {
+    access: { url: store.url, user: store.user, password: store.password, exclusive: true },
+    close: () => store.close(),
+  };
+}
+
 async function runEdge(config: Config): Promise<void> {
   const [{ startEdge }, { createLogger }] = await Promise.all([import('./edge/edge.js'), import('./logger.js')]);
   const log = createLogger(config.log, 'edge');
   const directory = resolve(config.edge.directory ?? join(config.dataDir, 'node'));
-  const edge = await startEdge({ ...config.edge, directory, dataDir: resolve(config.dataDir), nodeToken: config.ads.nodeToken, log });
-  untilAskedToEnd(() => edge.close(), {});
+  const edge = await startEdge({
+    ...config.edge,
+    directory,
+    dataDir: resolve(config.dataDir),
+    nodeToken: config.ads.nodeToken,
+    log,
+  });
+  let closed = false;
+  const close = async () => {
+    closed = true;
+    await edge.close();
+  };
+  untilAskedToEnd(close);
+  await edge.ready;
+  if (!closed) process.send?.({ ready: true });
 }
 
 async function runMigrate(config: Config): Promise<void> {
-  if (!config.database.url) throw new ConfigError([{ where: 'PAIFANG_DATABASE_URL', message: 'is needed: postgres://user:password@host:port/name' }]);
+  if (!config.database.url)
+    throw new ConfigError([
+      { where: 'PAIFANG_DATABASE_URL', message: 'is needed: postgres://user:password@host:port/name' },
+    ]);
   const { migrate } = await import('./store/migrate.js');
   const done = await migrate(config.database.url);
   console.log(done.length === 0 ? 'The tables are up to date.' : `Done: ${done.join(', ')}.`);

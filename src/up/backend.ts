@@ -27,8 +27,16 @@ export async function startBackend(port: number): Promise<Backend> {
       const answer = () => {
         response.writeHead(status, { 'content-type': 'application/json' });
         const body = Buffer.concat(chunks).toString('utf8');
-        const seen = { method: request.method, path, app: request.headers['x-gateway-app-id'], requestId: request.headers['x-request-id'], bytes: length };
-        response.end(`${JSON.stringify({ message: 'Hello from the backend behind Paifang.', ...seen, ...(body ? { body } : {}) })}\n`);
+        const seen = {
+          method: request.method,
+          path,
+          app: request.headers['x-gateway-app-id'],
+          requestId: request.headers['x-request-id'],
+          bytes: length,
+        };
+        response.end(
+          `${JSON.stringify({ message: 'Hello from the backend behind Paifang.', ...seen, ...(body ? { body } : {}) })}\n`,
+        );
       };
       if (verb === 'delay') setTimeout(answer, Math.min(Number(argument), 10_000));
       else answer();

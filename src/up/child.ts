@@ -68,7 +68,10 @@ export function startChild(options: ChildOptions): Child {
   });
   const ready = new Promise<Announcement>((resolve, reject) => {
     child.on('message', (message) => resolve(message as Announcement));
-    if (options.ours) void ended.then((how) => reject(new Error(`${how} before it was ready; its last words are in ${options.logFile}`)));
+    if (options.ours)
+      void ended.then((how) =>
+        reject(new Error(`${how} before it was ready; its last words are in ${options.logFile}`)),
+      );
   });
   // Whoever does not wait for readiness still learns of the end through `ended`.
   ready.catch(() => {});

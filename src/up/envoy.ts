@@ -8,7 +8,9 @@ import { type Child, startChild } from './child.js';
 export function envoyBinary(given: string | undefined): string {
   if (given) {
     if (existsSync(given)) return given;
-    throw new Error(`PAIFANG_ENVOY names ${given}, which does not exist. Correct it, or unset it to use the one set-up found.`);
+    throw new Error(
+      `PAIFANG_ENVOY names ${given}, which does not exist. Correct it, or unset it to use the one set-up found.`,
+    );
   }
   const note = fileURLToPath(new URL('../../build/envoy.json', import.meta.url));
   try {
@@ -17,7 +19,9 @@ export function envoyBinary(given: string | undefined): string {
   } catch {
     // No set-up yet; said below.
   }
-  throw new Error('No Envoy was found. Run `npm run setup`, or set PAIFANG_ENVOY to the path of an Envoy 1.40 or newer.');
+  throw new Error(
+    'No Envoy was found. Run `npm run setup`, or set PAIFANG_ENVOY to the path of an Envoy 1.40 or newer.',
+  );
 }
 
 export interface EnvoyOptions {
@@ -38,11 +42,15 @@ export function startEnvoy(options: EnvoyOptions): Child {
     name: 'envoy',
     command: options.binary,
     args: [
-      '--config-path', 'bootstrap.json',
+      '--config-path',
+      'bootstrap.json',
       '--use-dynamic-base-id',
-      '--drain-time-s', '5',
-      '--parent-shutdown-time-s', '6',
-      '--log-level', 'warning',
+      '--drain-time-s',
+      '5',
+      '--parent-shutdown-time-s',
+      '6',
+      '--log-level',
+      'warning',
       ...(options.concurrency > 0 ? ['--concurrency', String(options.concurrency)] : []),
     ],
     cwd: options.directory,
@@ -55,7 +63,9 @@ export function startEnvoy(options: EnvoyOptions): Child {
 export async function listens(adminPort: number, port: number): Promise<boolean> {
   try {
     const text = await get(`http://127.0.0.1:${adminPort}/listeners?format=json`);
-    const statuses = (JSON.parse(text) as { listener_statuses?: { local_address?: { socket_address?: { port_value?: number } } }[] }).listener_statuses ?? [];
+    const statuses =
+      (JSON.parse(text) as { listener_statuses?: { local_address?: { socket_address?: { port_value?: number } } }[] })
+        .listener_statuses ?? [];
     return statuses.some((status) => status.local_address?.socket_address?.port_value === port);
   } catch {
     // Not up yet; the caller asks again.

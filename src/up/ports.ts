@@ -13,9 +13,17 @@ export async function portsInUse(uses: readonly PortUse[]): Promise<string[]> {
   const faults: string[] = [];
   for (const use of uses) {
     if (use.port === 0) continue;
-    const twin = uses.find((other) => other !== use && other.port === use.port && uses.indexOf(other) < uses.indexOf(use));
-    if (twin) faults.push(`Port ${use.port} is meant for both ${twin.what} and ${use.what}: change ${twin.option} or ${use.option}.`);
-    else if (await isTaken(use.host, use.port)) faults.push(`Port ${use.port} on ${use.host}, for ${use.what}, is in use: stop what uses it, or set ${use.option} to another port.`);
+    const twin = uses.find(
+      (other) => other !== use && other.port === use.port && uses.indexOf(other) < uses.indexOf(use),
+    );
+    if (twin)
+      faults.push(
+        `Port ${use.port} is meant for both ${twin.what} and ${use.what}: change ${twin.option} or ${use.option}.`,
+      );
+    else if (await isTaken(use.host, use.port))
+      faults.push(
+        `Port ${use.port} on ${use.host}, for ${use.what}, is in use: stop what uses it, or set ${use.option} to another port.`,
+      );
   }
   return faults;
 }

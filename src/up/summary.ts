@@ -26,7 +26,8 @@ export function summary(input: SummaryInput): string {
     `  data          ${input.dataDir}`,
     `  admin token   ${input.newToken ?? `in ${input.tokenFile}`}`,
   ];
-  if (input.newToken) lines.push(`                shown this once; also kept in ${input.tokenFile} for the command line`);
+  if (input.newToken)
+    lines.push(`                shown this once; also kept in ${input.tokenFile} for the command line`);
   if (input.demo) {
     lines.push(
       '',

@@ -67,7 +67,10 @@ export async function up(options: UpOptions): Promise<Up> {
   };
   try {
     const other = takeLock(join(dataDir, 'up.lock'));
-    if (other) throw new UpError(`Paifang already runs with ${dataDir} (process ${other}). Stop it, or set PAIFANG_DATA_DIR to another directory.`);
+    if (other)
+      throw new UpError(
+        `Paifang already runs with ${dataDir} (process ${other}). Stop it, or set PAIFANG_DATA_DIR to another directory.`,
+      );
     const orphans = await endOrphans(runDir);
     if (orphans.length > 0) options.say(`  ended what an earlier run left behind: ${orphans.join(', ')}`);
     const taken = await portsInUse([
@@ -75,16 +78,26 @@ export async function up(options: UpOptions): Promise<Up> {
       { ...options.admin, what: 'the admin API', option: 'PAIFANG_ADMIN_PORT' },
       { ...options.ads, what: 'xDS', option: 'PAIFANG_ADS_PORT' },
       { host: '127.0.0.1', port: options.envoyAdminPort, what: "Envoy's admin", option: 'PAIFANG_ENVOY_ADMIN_PORT' },
-      { host: '127.0.0.1', port: options.edgePorts.config, what: "the edge's /mosng/config", option: 'PAIFANG_EDGE_CONFIG_PORT' },
+      {
+        host: '127.0.0.1',
+        port: options.edgePorts.config,
+        what: "the edge's /mosng/config",
+        option: 'PAIFANG_EDGE_CONFIG_PORT',
+      },
       { host: '127.0.0.1', port: options.edgePorts.tool, what: "the edge's tools", option: 'PAIFANG_EDGE_TOOL_PORT' },
-      ...(options.demo ? [{ host: '127.0.0.1', port: options.demoPort, what: 'the demo backend', option: 'PAIFANG_DEMO_PORT' }] : []),
+      ...(options.demo
+        ? [{ host: '127.0.0.1', port: options.demoPort, what: 'the demo backend', option: 'PAIFANG_DEMO_PORT' }]
+        : []),
     ]);
     if (taken.length > 0) throw new UpError(taken.join('\n'));
 
     let databaseUrl = options.databaseUrl;
     if (!databaseUrl) {
       options.say('  database …');
-      const postgres = await startPostgres({ dir: join(dataDir, 'postgres'), ...(options.databasePort > 0 ? { port: options.databasePort } : {}) });
+      const postgres = await startPostgres({
+        dir: join(dataDir, 'postgres'),
+        ...(options.databasePort > 0 ? { port: options.databasePort } : {}),
+      });
       stops.push(() => postgres.stop());
       databaseUrl = postgres.url;
     }
@@ -100,10 +113,23 @@ export async function up(options: UpOptions): Promise<Up> {
       PAIFANG_ADS_PORT: String(options.ads.port),
     };
     const controller = await keepRunning('controller', options.say, () =>
-      startChild({ name: 'controller', command: process.execPath, args: [main, 'controller'], cwd: dataDir, env, runDir, logFile: join(logDir, 'controller.log'), ours: true }),
+      startChild({
+        name: 'controller',
+        command: process.execPath,
+        args: [main, 'controller'],
+        cwd: dataDir,
+        env,
+        runDir,
+        logFile: join(logDir, 'controller.log'),
+        ours: true,
+      }),
     );
     stops.push(() => controller.stop());
-    const { adminUrl, adsPort, adminToken } = (await controller.ready) as unknown as { adminUrl: string; adsPort: number; adminToken?: string };
+    const { adminUrl, adsPort, adminToken } = (await controller.ready) as unknown as {
+      adminUrl: string;
+      adsPort: number;
+      adminToken?: string;
+    };
     const token = keepToken(dataDir, adminToken);
 
     if (options.demo) {
@@ -209,6 +235,8 @@ function keepToken(dataDir: string, fresh: string | undefined): string {
     return fresh;
   }
   if (!existsSync(file))
-    throw new UpError(`The database has an admin token, but ${file} is missing. Put the token there, or make another: paifang token create.`);
+    throw new UpError(
+      `The database has an admin token, but ${file} is missing. Put the token there, or make another: paifang token create.`,
+    );
   return readFileSync(file, 'utf8').trim();
 }
