@@ -72,6 +72,6 @@ function setLogLevel(log: Log, wanted: string | null): EndpointAnswer {
   }
   const before = log.level();
   log.setLevel(level);
-  log.info('log level changed', { before, level });
+  log.info('log level changed', { from: before, to: level });
   return { body: { level, before } };
 }
