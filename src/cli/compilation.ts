@@ -2,7 +2,7 @@ import { type Compiler, compile } from '../core/compile.js';
 import { hasErrors } from '../core/diagnostic.js';
 import type { Definitions } from '../core/model/definitions.js';
 import { inDocument } from '../core/model/document.js';
-import { type PlacedDiagnostic, placed, readDefinitionsFile } from './definitions-file.js';
+import { nameOf, type PlacedDiagnostic, placed, readDefinitionsFile } from './definitions-file.js';
 
 /** A definitions file, compiled. */
 export interface Compilation {
@@ -34,7 +34,7 @@ export function compileFile(file: string, workspace?: string): Compilation {
     release: RELEASE,
   });
   const compileMs = performance.now() - begun;
-  const inFile = placed(inDocument(diagnostics, read), file === '-' ? 'stdin' : file, read.input);
+  const inFile = placed(inDocument(diagnostics, read), nameOf(file), read.input);
   const all = [...read.diagnostics, ...inFile];
   if (hasErrors(diagnostics)) return { diagnostics: all, readMs, compileMs };
   return { diagnostics: all, result: { compiler, definitions: read.definitions }, readMs, compileMs };

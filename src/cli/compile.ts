@@ -59,7 +59,7 @@ Exit status: 0 compiled, 1 the file has errors, 2 it cannot be read.`,
 async function run(file: string, options: CompileOptions) {
   const stages = stagesOf(options);
   const { compileFile } = await import('./compilation.js');
-  const { countOf, printDiagnostics } = await import('./definitions-file.js');
+  const { countOf, nameOf, printDiagnostics } = await import('./definitions-file.js');
   const compilation = compileFile(file, options.workspace);
   const { diagnostics, result } = compilation;
   const emitted = await emit(compilation, stages);
@@ -81,13 +81,16 @@ async function run(file: string, options: CompileOptions) {
   printDiagnostics(diagnostics);
   await write(emitted, options);
   const say = options.output === undefined && emitted.size > 0 ? note : line;
-  if (result === undefined) note(`${countOf(diagnostics)} in ${file}.`);
+  if (result === undefined) note(`${countOf(diagnostics)} in ${nameOf(file)}.`);
   else if (!options.quiet) {
     const count = countOf(diagnostics);
     say(
-      `${figures.apis} APIs in ${figures.groups} groups compiled in ${figures.compileMs} ms (read in ${figures.readMs} ms), peak RSS ${figures.peakRssMiB} MiB${count ? `, ${count}` : ''}.`,
+      `${counted(figures.apis, 'API')} in ${counted(figures.groups, 'group')} compiled in ${figures.compileMs} ms (read in ${figures.readMs} ms), peak RSS ${figures.peakRssMiB} MiB${count ? `, ${count}` : ''}.`,
     );
-    if (edit) say(`Edit of API ${edit.api}: recompiled ${edit.recompiled} of ${edit.groups} groups in ${edit.ms} ms.`);
+    if (edit)
+      say(
+        `Edit of API ${edit.api}: recompiled ${edit.recompiled} of ${counted(edit.groups, 'group')} in ${edit.ms} ms.`,
+      );
   }
   return result === undefined ? EXIT.finding : EXIT.ok;
 }
@@ -162,6 +165,10 @@ async function write(emitted: ReadonlyMap<string, unknown>, { output, quiet }: C
     }
   }
   if (output !== undefined && emitted.size > 0 && !quiet) note(`${emitted.size} files written to ${output}.`);
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** Changes one API, as an edit in the console would, and compiles that. */

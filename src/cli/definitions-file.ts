@@ -97,6 +97,11 @@ export function countOf(diagnostics: readonly Diagnostic[]): string {
   return parts.filter((part) => part !== '').join(', ');
 }
 
+/** How messages call an input file. */
+export function nameOf(file: string): string {
+  return file === '-' ? 'stdin' : file;
+}
+
 /** A definitions file after reading: either definitions, or a way to tell the person why there are none. */
 export interface ReadFile {
   readonly input: Buffer;
@@ -114,7 +119,7 @@ export interface ReadFile {
  */
 export function readDefinitionsFile(file: string): ReadFile {
   const input = readInput(file);
-  const name = file === '-' ? 'stdin' : file;
+  const name = nameOf(file);
   const read = readDefinitions(input, file.endsWith('.json') ? 'json' : undefined);
   const diagnostics = placed(read.diagnostics, name, input);
   return {

@@ -26,15 +26,15 @@ Exit status: 0 no errors (warnings allowed), 1 errors, 2 the file cannot be read
 
 async function validate(options: { filename: string; json?: boolean; quiet?: boolean }) {
   const { compileFile } = await import('./compilation.js');
-  const { countOf, printDiagnostics } = await import('./definitions-file.js');
+  const { countOf, nameOf, printDiagnostics } = await import('./definitions-file.js');
   const { diagnostics } = compileFile(options.filename);
   const failed = hasErrors(diagnostics);
   if (options.json) json({ ok: !failed, diagnostics });
   else {
     printDiagnostics(diagnostics);
     const count = countOf(diagnostics);
-    if (failed) note(`${count} in ${options.filename}.`);
-    else if (!options.quiet) line(`${options.filename} is valid${count ? ` (${count})` : ''}.`);
+    if (failed) note(`${count} in ${nameOf(options.filename)}.`);
+    else if (!options.quiet) line(`${nameOf(options.filename)} is valid${count ? ` (${count})` : ''}.`);
   }
   return failed ? EXIT.finding : EXIT.ok;
 }
