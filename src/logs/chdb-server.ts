@@ -42,7 +42,8 @@ export async function runChdbServer(options: ChdbServerOptions): Promise<ChdbSer
   // Loaded only here: the engine takes 100 MB of memory, and only this process is to pay for it.
   const { Session } = await import('chdb');
   const session = new Session(join(dir, 'data'), { connectionArgs: ['--async_load_databases=0'] });
-  await writeFile(join(dir, 'server.pid'), String(process.pid));
+  // Names who holds the directory and for whom, so that an orphan can be told from a store in use.
+  await writeFile(join(dir, 'server.pid'), JSON.stringify({ pid: process.pid, parent: process.ppid }));
   const server = createServer((request, response) => {
     answer(session, password, request, response).catch((error: unknown) => fail(response, error));
   });

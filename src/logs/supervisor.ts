@@ -142,13 +142,18 @@ class Supervisor implements EmbeddedLogStore {
     return ready;
   }
 
-  /** Kills a process that still holds the directory, if it is really one of ours: its command line names the directory. */
+  /**
+   * Kills a process that still holds the directory, if it is really one of ours (its command line names the directory) and
+   * whoever started it is gone (its parent is another now). A store in use is left alone.
+   */
   async #killOrphan(): Promise<void> {
     try {
-      const pid = Number(await readFile(join(this.#options.dir, 'server.pid'), 'utf8'));
+      const { pid, parent } = JSON.parse(await readFile(join(this.#options.dir, 'server.pid'), 'utf8'));
       const command = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
-      const ours = command.some((part) => part === this.#options.dir || resolve(part) === resolve(this.#options.dir));
-      if (!ours || pid === process.pid) return;
+      const ours = command.some((part) => resolve(part) === resolve(this.#options.dir));
+      // Fields of stat after the name, which stands in parentheses: state, parent, …
+      const parentNow = Number(/\) \S (\d+)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8'))?.[1]);
+      if (!ours || parentNow === parent) return;
       process.kill(pid, 'SIGKILL');
       this.#options.onTrouble?.(`a log store process left over from an earlier run (${pid}) was ended`);
     } catch {

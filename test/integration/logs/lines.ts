@@ -1,0 +1,32 @@
+/** Access-log lines as Envoy writes them, told apart by `request_id`. */
+export function accessLine(requestId: string, fields: Record<string, unknown> = {}): string {
+  return `${JSON.stringify({
+    __time__: '1795354527815',
+    cluster_id: 'shop/main',
+    authority: 'pets.example.com',
+    bytes_received: 0,
+    bytes_sent: 15,
+    duration: 3,
+    method: 'GET',
+    path: `/pets/${requestId}`,
+    protocol: 'HTTP/1.1',
+    request_id: requestId,
+    response_code: 200,
+    response_code_details: 'via_upstream',
+    response_flags: '-',
+    start_time: '2026-11-22T13:35:27.815Z',
+    trace_id: null,
+    upstream_host: '10.1.1.1:80',
+    user_agent: 'curl/8',
+    workspace: 'shop',
+    group_id: 'g1',
+    api_id: 'a1',
+    api_name: 'get-pet',
+    release: 7,
+    app_id: 'app-1',
+    edge_code: '1000',
+    backend_protocol: 'Http',
+    node: 'node-1',
+    ...fields,
+  })}\n`;
+}
