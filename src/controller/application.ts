@@ -1,0 +1,121 @@
+import { randomUUID } from 'node:crypto';
+import { type DynamicModule, Module } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
+import type { Log } from '../logger.js';
+import { AdminGuard, AdminTokens } from './admin-guard.js';
+import { AuditController } from './audit.controller.js';
+import { ChangeSetsController } from './changesets.controller.js';
+import { CodesController } from './codes.controller.js';
+import { CredentialsController } from './credentials.controller.js';
+import { Editor } from './editor.js';
+import { HealthController } from './health.controller.js';
+import { readBody } from './json-body.js';
+import { Live } from './live.js';
+import { Metrics } from './metrics.js';
+import { OBJECT_CONTROLLERS } from './objects.controller.js';
+import { OpenApi } from './openapi.js';
+import { operations } from './operation.js';
+import { Problem } from './problem.js';
+import { ProblemFilter } from './problem-filter.js';
+import { ReleasesController } from './releases.controller.js';
+import { RequestCheck } from './request-check.js';
+import { RequestLog } from './request-log.js';
+import { RequestsController } from './requests.controller.js';
+import { Serving } from './serving.js';
+import { WorkspacesController } from './workspaces.controller.js';
+
+export interface ApplicationParts {
+  readonly live: Live;
+  readonly tokens: AdminTokens;
+  readonly requests: RequestLog;
+  readonly serving: Serving;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+/** Largest body: a change set of a whole workspace. */
+const LARGEST_BODY = 32 * 1024 * 1024;
+const JSON_TYPES = ['application/json', 'application/merge-patch+json'];
+
+/** The one module: all controllers, and the few things they are given. */
+@Module({})
+class ControllerModule {}
+
+function moduleOf(parts: ApplicationParts): DynamicModule {
+  const filter = new ProblemFilter(parts.log);
+  return {
+    module: ControllerModule,
+    controllers: [
+      WorkspacesController,
+      ...OBJECT_CONTROLLERS,
+      ChangeSetsController,
+      ReleasesController,
+      CredentialsController,
+      AuditController,
+      RequestsController,
+      CodesController,
+      HealthController,
+    ],
+    providers: [
+      { provide: Live, useValue: parts.live },
+      { provide: Editor, useValue: new Editor(parts.live) },
+      { provide: RequestLog, useValue: parts.requests },
+      { provide: Serving, useValue: parts.serving },
+      { provide: Metrics, useValue: parts.metrics },
+      { provide: OpenApi, useValue: new OpenApi(operations(), parts.serving.version) },
+      { provide: APP_FILTER, useValue: filter },
+      { provide: APP_GUARD, useValue: new AdminGuard(parts.tokens) },
+      { provide: APP_INTERCEPTOR, useValue: new RequestCheck() },
+    ],
+  };
+}
+
+/** Makes the admin application; it does not listen yet. */
+export async function createApplication(parts: ApplicationParts): Promise<NestFastifyApplication> {
+  const filter = new ProblemFilter(parts.log);
+  const write = (error: unknown, request: FastifyRequest, reply: FastifyReply) => filter.write(error, request, reply);
+  const fastify = Fastify({
+    bodyLimit: LARGEST_BODY,
+    genReqId: (request) => {
+      const given = request.headers['x-request-id'];
+      return typeof given === 'string' && /^[A-Za-z0-9._:-]{1,128}$/.test(given) ? given : randomUUID();
+    },
+    // What the router itself refuses (a path that is not percent-encoded text) is a problem like any other.
+    frameworkErrors: write,
+    routerOptions: { maxParamLength: 600 },
+    requestTimeout: 60_000,
+    return503OnClosing: true,
+  });
+  fastify.removeAllContentTypeParsers();
+  for (const type of JSON_TYPES) {
+    fastify.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => {
+      if (body.length === 0) return done(null, undefined);
+      const read = readBody(body as Buffer);
+      if (read.kind === 'value') return done(null, read.value ?? null);
+      done(new Problem('malformed-body', 'The body cannot be read.', read.faults));
+    });
+  }
+  fastify.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+    reply.header('x-content-type-options', 'nosniff');
+  });
+  fastify.addHook('onResponse', async (request, reply) => {
+    parts.metrics.request(
+      `${request.method} ${request.routeOptions.url ?? 'none'}`,
+      reply.statusCode,
+      reply.elapsedTime / 1000,
+    );
+  });
+  fastify.setErrorHandler(write);
+  fastify.setNotFoundHandler((request, reply) => write({ statusCode: 404 }, request, reply));
+  const adapter = new FastifyAdapter(fastify as never);
+  const app = await NestFactory.create<NestFastifyApplication>(moduleOf(parts), adapter, {
+    logger: false,
+    bodyParser: false,
+    abortOnError: false,
+  });
+  await app.init();
+  return app;
+}

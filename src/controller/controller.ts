@@ -1,0 +1,172 @@
+import 'reflect-metadata';
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Log } from '../logger.js';
+import { loadMasterKey } from '../store/master-key.js';
+import type { Notifications } from '../store/notifications.js';
+import { openStore, type Store } from '../store/store.js';
+import { AdsServer } from '../wire/ads-server.js';
+import { AdminTokens } from './admin-guard.js';
+import { createApplication } from './application.js';
+import { Live } from './live.js';
+import { Metrics } from './metrics.js';
+import { RequestLog, type RequestLogOptions } from './request-log.js';
+import { Serving } from './serving.js';
+import { VERSION } from './version.js';
+
+export interface ControllerOptions {
+  /** Where keys and tokens that are not given are kept: `master.key`, `node-token`, both of mode 0600. */
+  readonly dataDir: string;
+  readonly databaseUrl: string;
+  /** Milliseconds between looks for releases that no notification told of. Default 5000. */
+  readonly pollMs?: number | undefined;
+  /** 32 bytes, base64 or hex. Left out: the file, made at first start. */
+  readonly masterKey?: string | undefined;
+  /** Token of edges. Left out: the file, made at first start. */
+  readonly nodeToken?: string | undefined;
+  /** An admin token to accept beside the stored ones. */
+  readonly adminToken?: string | undefined;
+  readonly admin: { readonly host: string; readonly port: number };
+  readonly ads: { readonly host: string; readonly port: number };
+  /** Left out: requests are neither stored nor asked for. */
+  readonly logStore?: RequestLogOptions | undefined;
+  readonly log: Log;
+}
+
+export interface Controller {
+  /** http://host:port of the admin API. */
+  readonly adminUrl: string;
+  readonly adsPort: number;
+  /** The first admin token, only in the start that made it: it is stored as a hash. */
+  readonly adminToken?: string;
+  /** What edges must present. */
+  readonly nodeToken: string;
+  /** Stops taking requests and streams, finishes what is under way, lets go of the database. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the controller: tables up to date, every workspace loaded and compiled, then ADS and log collection, then the
+ * admin API. When it resolves, all of them answer.
+ *
+ * @throws StoreUnavailable when the database cannot be reached; Error that names port or key when one of them is wrong.
+ */
+export async function startController(options: ControllerOptions): Promise<Controller> {
+  const undo: (() => Promise<unknown>)[] = [];
+  const close = async () => {
+    for (const step of undo.splice(0).reverse())
+      await step().catch((error: Error) => options.log.warn(`while stopping: ${error.message}`));
+  };
+  try {
+    return { ...(await start(options, undo)), close: once(close) };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[]): Promise<Omit<Controller, 'close'>> {
+  const { log } = options;
+  const masterKey = await loadMasterKey({ text: options.masterKey, file: join(options.dataDir, 'master.key') });
+  const nodeToken = options.nodeToken ?? (await tokenIn(options.dataDir, 'node-token'));
+  const store = await openStore({ url: options.databaseUrl, masterKey, log });
+  undo.push(() => store.close());
+  const adminToken = await firstToken(store, options.adminToken);
+  const tokens = new AdminTokens(store);
+  await tokens.load();
+
+  const metrics = new Metrics();
+  const live = new Live(store, log, metrics);
+  await live.load();
+  const requests = new RequestLog(options.logStore, log);
+  await requests.start();
+  undo.push(() => requests.close());
+
+  const serving = new Serving(VERSION);
+  const ads = await AdsServer.start({
+    ...options.ads,
+    nodeToken,
+    services: (server) => requests.serve(server, nodeToken),
+    onEvent: (event) => {
+      metrics.ads(event);
+      if (event.kind === 'nack')
+        log.error('a node refused a resource', {
+          node: event.node,
+          fleet: event.fleet,
+          type: event.type,
+          names: event.names,
+          release: event.release,
+          error: event.error,
+        });
+    },
+  });
+  undo.push(() => ads.close());
+  serving.ads = ads;
+  live.serve(ads);
+  undo.push(follow(live, store, tokens, options.pollMs ?? 5000));
+
+  const app = await createApplication({ live, tokens, requests, serving, metrics, log });
+  undo.push(() => app.close());
+  try {
+    await app.listen(options.admin.port, options.admin.host);
+  } catch (error) {
+    throw new Error(
+      `the admin API cannot listen on ${options.admin.host}:${options.admin.port}: ${(error as Error).message}. Free the port, or set PAIFANG_ADMIN_PORT.`,
+      { cause: error },
+    );
+  }
+  const adminUrl = (await app.getUrl()).replace('[::1]', 'localhost');
+  log.info('controller ready', { admin: adminUrl, ads: ads.port, workspaces: live.states().length });
+  return { adminUrl, adsPort: ads.port, nodeToken, ...(adminToken === undefined ? {} : { adminToken }) };
+}
+
+/** Hears of other replicas' commits and looks from time to time; returns how to stop. */
+function follow(live: Live, store: Store, tokens: AdminTokens, pollMs: number): () => Promise<void> {
+  const notifications: Notifications = store.listen((notice) => void live.heard(notice));
+  let busy = false;
+  const timer = setInterval(async () => {
+    if (busy) return;
+    busy = true;
+    await live.refresh();
+    if (live.outage === undefined) await tokens.load().catch(() => {});
+    busy = false;
+  }, pollMs);
+  timer.unref();
+  return async () => {
+    clearInterval(timer);
+    await notifications.close();
+  };
+}
+
+/** The first admin token if this start made it; a given token is stored and never told. */
+async function firstToken(store: Store, given: string | undefined): Promise<string | undefined> {
+  if (given === undefined) return store.firstAdminToken();
+  await store.addAdminToken('admin', given);
+  return undefined;
+}
+
+/** The token in a file of mode 0600, made when it is missing. */
+async function tokenIn(dir: string, name: string): Promise<string> {
+  const file = join(dir, name);
+  await mkdir(dir, { recursive: true });
+  const made = randomBytes(32).toString('base64url');
+  try {
+    const handle = await open(file, 'wx', 0o600);
+    await handle.writeFile(`${made}\n`).finally(() => handle.close());
+    return made;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  const found = (await readFile(file, 'utf8')).trim();
+  if (found.length >= 16) return found;
+  throw new Error(`${file} holds no token. Remove it to have a new one made, and give that to the edges.`);
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined;
+  return () => {
+    done ??= work();
+    return done;
+  };
+}

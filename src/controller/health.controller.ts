@@ -1,0 +1,200 @@
+import { Controller } from '@nestjs/common';
+import { Type } from 'typebox';
+import { Live } from './live.js';
+import { Metrics } from './metrics.js';
+import { OpenApi } from './openapi.js';
+import { Answer, Handles, operation } from './operation.js';
+import { RequestLog } from './request-log.js';
+import { Serving } from './serving.js';
+
+const tag = 'operations';
+const Health = Type.Object(
+  {
+    status: Type.Enum(['UP', 'DOWN']),
+    components: Type.Record(
+      Type.String(),
+      Type.Object({ status: Type.String(), details: Type.Optional(Type.Unknown()) }),
+    ),
+  },
+  { title: 'Health', description: 'As the actuator of Spring Boot has it.' },
+);
+const health = { 200: { description: 'UP.', schema: Health }, 503: { description: 'DOWN.', schema: Health } };
+const READINESS = operation({
+  method: 'GET',
+  path: '/actuator/readiness',
+  id: 'readiness',
+  tag,
+  summary: 'Whether this controller can serve fleets',
+  open: true,
+  answers: health,
+  description: 'Stays UP without the database: fleets are then served from what is loaded, and must not be cut off.',
+});
+const HEALTH = operation({
+  method: 'GET',
+  path: '/actuator/health',
+  id: 'health',
+  tag,
+  summary: 'Whether everything this controller needs is there',
+  open: true,
+  answers: health,
+});
+const READYZ = operation({
+  method: 'GET',
+  path: '/readyz',
+  id: 'readyz',
+  tag,
+  summary: 'As /actuator/readiness',
+  open: true,
+  answers: health,
+});
+const LIVEZ = operation({
+  method: 'GET',
+  path: '/livez',
+  id: 'livez',
+  tag,
+  summary: 'Whether the process answers',
+  open: true,
+  answers: {
+    200: { description: 'It does.', schema: Type.Object({ status: Type.Literal('UP') }, { title: 'Alive' }) },
+  },
+});
+const METRICS = operation({
+  method: 'GET',
+  path: '/metrics',
+  id: 'metrics',
+  tag,
+  summary: 'Figures for Prometheus',
+  open: true,
+  answers: {
+    200: {
+      description: 'Text of Prometheus.',
+      schema: Type.String(),
+      contentType: 'text/plain; version=0.0.4; charset=utf-8',
+    },
+  },
+});
+const OPENAPI = operation({
+  method: 'GET',
+  path: '/openapi.json',
+  id: 'openapi',
+  tag,
+  summary: 'This API as OpenAPI 3.1',
+  open: true,
+  answers: { 200: { description: 'The document.', schema: Type.Object({}, { title: 'OpenApiDocument' }) } },
+});
+const STATUS = operation({
+  method: 'GET',
+  path: '/api/v1/status',
+  id: 'status',
+  tag,
+  summary: 'Fleets, streams and releases in force at this controller',
+  description: 'Answered from memory, also without the database.',
+  answers: {
+    200: {
+      description: 'The state of this controller.',
+      schema: Type.Object(
+        {
+          version: Type.String(),
+          startedAt: Type.String({ format: 'date-time' }),
+          components: Health.properties.components,
+          workspaces: Type.Array(
+            Type.Object({
+              workspace: Type.String(),
+              release: Type.Integer(),
+              fleets: Type.Array(Type.String()),
+              fault: Type.Optional(Type.String()),
+            }),
+          ),
+          streams: Type.Array(Type.Object({ node: Type.String(), fleet: Type.String() })),
+        },
+        { title: 'Status' },
+      ),
+    },
+  },
+});
+
+/** How long health waits for the database before it says DOWN. */
+const PING_LIMIT_MS = 2000;
+
+@Controller()
+export class HealthController {
+  constructor(
+    private readonly live: Live,
+    private readonly requests: RequestLog,
+    private readonly serving: Serving,
+    private readonly metrics: Metrics,
+    private readonly openApi: OpenApi,
+  ) {}
+
+  @Handles(READINESS)
+  readiness() {
+    return answer(this.components(this.live.outage), ['ads']);
+  }
+
+  @Handles(READYZ)
+  readyz() {
+    return this.readiness();
+  }
+
+  @Handles(HEALTH)
+  async health() {
+    return answer(this.components(await this.databaseFault()), ['ads', 'database', 'logStore']);
+  }
+
+  @Handles(LIVEZ)
+  livez() {
+    return { status: 'UP' };
+  }
+
+  @Handles(METRICS)
+  async figures() {
+    return this.metrics.registry.metrics();
+  }
+
+  @Handles(OPENAPI)
+  openapi() {
+    return this.openApi.document;
+  }
+
+  @Handles(STATUS)
+  status() {
+    const { version, startedAt, ads } = this.serving;
+    return {
+      version,
+      startedAt,
+      components: this.components(this.live.outage),
+      workspaces: this.live.states(),
+      streams: ads?.streams() ?? [],
+    };
+  }
+
+  private components(databaseFault: string | undefined) {
+    const { ads } = this.serving;
+    return {
+      ads: ads ? { status: 'UP', details: { port: ads.port, streams: ads.streams().length } } : { status: 'DOWN' },
+      database: databaseFault === undefined ? { status: 'UP' } : { status: 'DOWN', details: { reason: databaseFault } },
+      logStore: {
+        status: this.requests.status,
+        ...(this.requests.fault ? { details: { reason: this.requests.fault } } : {}),
+      },
+    };
+  }
+
+  private async databaseFault(): Promise<string | undefined> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<string>((resolve) => {
+      timer = setTimeout(() => resolve(`no answer in ${PING_LIMIT_MS} ms`), PING_LIMIT_MS);
+    });
+    const asked = this.live.store.ping().then(
+      () => undefined,
+      (error: Error) => error.message,
+    );
+    return Promise.race([asked, late]).finally(() => clearTimeout(timer));
+  }
+}
+
+/** DOWN, and 503, when any of `needed` is. */
+function answer(components: Record<string, { status: string }>, needed: readonly string[]): Answer {
+  const down = needed.some((name) => components[name]?.status === 'DOWN');
+  return new Answer({ status: down ? 'DOWN' : 'UP', components }, { status: down ? 503 : 200 });
+}

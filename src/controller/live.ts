@@ -1,0 +1,331 @@
+import type { EntityManager } from 'typeorm';
+import { type Change, Compiler, type StoredObject } from '../core/compile.js';
+import { hasErrors } from '../core/diagnostic.js';
+import type { Log } from '../logger.js';
+import { type CredentialList, openCredentials } from '../store/credentials.js';
+import type { Notice } from '../store/notifications.js';
+import { changesBetween, groupReleases, type Version, versionsAt } from '../store/releases.js';
+import type { Store } from '../store/store.js';
+import type { WorkspaceRow } from '../store/tables.js';
+import type { Actor, WorkspaceTransaction } from '../store/transaction.js';
+import type { AdsServer } from '../wire/ads-server.js';
+import type { Metrics } from './metrics.js';
+import type { Outcome } from './outcome.js';
+import { notFound } from './problem.js';
+import { Turns } from './turns.js';
+
+/** A workspace as this replica has it in force. */
+interface Resident {
+  readonly name: string;
+  /** When it was made, in Unix ms: tells a workspace from a later one of the same name. */
+  readonly createdAt: number;
+  readonly compiler: Compiler;
+  /** Revision of the workspace's credentials that the compiler knows. */
+  credentials: number;
+  readonly turns: Turns;
+  /** Why a stored release could not be applied; it and later ones are not in force here. */
+  fault?: string;
+}
+
+export interface ResidentState {
+  readonly workspace: string;
+  readonly release: number;
+  readonly fleets: string[];
+  readonly fault?: string;
+}
+
+/**
+ * What is in force: one compiler per workspace, kept in step with the store, and the ADS tables made from them. Releases
+ * made here and releases made by other replicas take the same way. When the database is away, everything stays as it is.
+ */
+export class Live {
+  private readonly residents = new Map<string, Resident>();
+  private ads: AdsServer | undefined;
+  private refreshing: Promise<void> | undefined;
+  /** Why the database could not be asked last time; undefined when it could. */
+  outage: string | undefined;
+
+  constructor(
+    readonly store: Store,
+    private readonly log: Log,
+    private readonly metrics: Metrics,
+  ) {}
+
+  /** Loads every workspace. @throws StoreUnavailable. */
+  async load(): Promise<void> {
+    for (const row of await this.store.workspaces()) await this.loadWorkspace(row);
+  }
+
+  /** Hands everything in force to `ads`, and every change from now on. Runs without a pause: no stream sees a part. */
+  serve(ads: AdsServer): void {
+    this.ads = ads;
+    for (const resident of this.residents.values()) this.publishAll(resident);
+  }
+
+  states(): ResidentState[] {
+    return [...this.residents.values()].map(({ name, compiler, fault }) => ({
+      workspace: name,
+      release: compiler.release,
+      fleets: compiler.fleetKeys(),
+      ...(fault === undefined ? {} : { fault }),
+    }));
+  }
+
+  compiler(workspace: string): Compiler | undefined {
+    return this.residents.get(workspace)?.compiler;
+  }
+
+  /**
+   * Runs `work` in a transaction of the workspace with a compiler that knows everything released before, and applies the
+   * change it returns once that is committed. With `dryRun` nothing is committed nor applied.
+   * @throws Problem when there is no such workspace; StoreUnavailable; what `work` throws.
+   */
+  async change(
+    workspace: string,
+    actor: Actor,
+    dryRun: boolean,
+    work: (tx: WorkspaceTransaction, compiler: Compiler) => Promise<{ outcome: Outcome; change?: Change | undefined }>,
+  ): Promise<Outcome> {
+    const resident = await this.resident(workspace);
+    return resident.turns.run(async () => {
+      const began = performance.now();
+      const done = await this.store.write(
+        workspace,
+        actor,
+        async (tx) => {
+          await this.catchUp(resident, tx.manager, tx.workspace);
+          return work(tx, resident.compiler);
+        },
+        () => !dryRun,
+      );
+      if (done === undefined) throw notFound(`The workspace "${workspace}"`);
+      const { outcome, change } = done.result;
+      if (change && !dryRun) {
+        this.apply(resident, change);
+        this.metrics.published(workspace, (performance.now() - began) / 1000);
+      }
+      return outcome;
+    });
+  }
+
+  /** Runs `work`, which changes credentials, and brings them into force. @throws as {@link change}. */
+  async changeCredentials<T>(
+    workspace: string,
+    actor: Actor,
+    work: (tx: WorkspaceTransaction) => Promise<T>,
+  ): Promise<T> {
+    const resident = await this.resident(workspace);
+    return resident.turns.run(async () => {
+      const done = await this.store.write(workspace, actor, work);
+      if (done === undefined) throw notFound(`The workspace "${workspace}"`);
+      await this.catchUpFromStore(resident);
+      return done.result;
+    });
+  }
+
+  /** Told by the store of a commit: catches up unless it is known already. Failures wait for the next look. */
+  async heard(notice: Notice): Promise<void> {
+    if (notice.kind === 'disconnected') {
+      if (this.outage === undefined)
+        this.log.warn('the database is away; what is in force stays in force', { reason: notice.reason });
+      this.outage = notice.reason;
+      return;
+    }
+    if (
+      notice.kind === 'connected' ||
+      !this.residents.has(notice.workspace) ||
+      (notice.kind === 'release' && notice.number === 0)
+    ) {
+      return this.refresh();
+    }
+    const resident = this.residents.get(notice.workspace) as Resident;
+    await resident.turns.run(async () => {
+      const known =
+        notice.kind === 'release'
+          ? resident.compiler.release >= notice.number
+          : resident.credentials >= notice.revision;
+      if (!known) await this.tried(() => this.catchUpFromStore(resident));
+    });
+  }
+
+  /** Compares every workspace with the store: finds what no notification told of. Runs once at a time; never throws. */
+  refresh(): Promise<void> {
+    this.refreshing ??= this.tried(() => this.compareAll()).finally(() => {
+      this.refreshing = undefined;
+    });
+    return this.refreshing;
+  }
+
+  private async compareAll(): Promise<void> {
+    const rows = await this.store.workspaces();
+    const names = new Set(rows.map((row) => row.name));
+    for (const resident of this.residents.values()) if (!names.has(resident.name)) this.drop(resident);
+    for (const row of rows) {
+      const resident = this.residents.get(row.name);
+      if (resident && resident.createdAt !== row.createdAt.getTime()) this.drop(resident);
+      const current = this.residents.get(row.name);
+      if (!current) await this.loadWorkspace(row);
+      else if (current.compiler.release < row.release || current.credentials < row.credentialsRevision) {
+        await current.turns.run(() => this.catchUpFromStore(current));
+      }
+    }
+  }
+
+  private async resident(workspace: string): Promise<Resident> {
+    const found = this.residents.get(workspace);
+    if (found) return found;
+    const row = await this.store.findWorkspace(workspace);
+    if (row === null)
+      throw notFound(`The workspace "${workspace}"`, 'Create it with POST /api/v1/workspaces, or correct the name.');
+    return this.loadWorkspace(row);
+  }
+
+  private async loadWorkspace(row: WorkspaceRow): Promise<Resident> {
+    const began = performance.now();
+    const compiler = new Compiler(row.name);
+    const known = await this.store.snapshot(async (manager) => {
+      const now = await manager.query(
+        'select release, credentials_revision as credentials from workspace where name = $1',
+        [row.name],
+      );
+      const { release, credentials } = (now[0] ?? { release: 0, credentials: 0 }) as {
+        release: number;
+        credentials: number;
+      };
+      const versions = await versionsAt(manager, row.name, release);
+      const lists = await openCredentials(manager, this.store.masterKey, row.name, { since: 0 });
+      return { release, credentials, versions, lists, groupReleases: await groupReleases(manager, row.name) };
+    });
+    const resident: Resident = {
+      name: row.name,
+      createdAt: row.createdAt.getTime(),
+      compiler,
+      credentials: known.credentials,
+      turns: new Turns(),
+    };
+    // Two requests may load at once; the first to finish is kept, so that all share one compiler.
+    const other = this.residents.get(row.name);
+    if (other) return other;
+    this.residents.set(row.name, resident);
+    this.apply(resident, {
+      release: known.release,
+      upserts: known.versions.map(storedOf),
+      removals: [],
+      credentials: known.lists.map(credentialsOf),
+      groupReleases: known.groupReleases,
+    });
+    this.log.info('workspace loaded', {
+      workspace: row.name,
+      release: known.release,
+      objects: known.versions.length,
+      ms: Math.round(performance.now() - began),
+    });
+    return resident;
+  }
+
+  private catchUpFromStore(resident: Resident): Promise<void> {
+    return this.store.snapshot(async (manager) => {
+      const [row] = await manager.query(
+        'select release, credentials_revision as "credentialsRevision" from workspace where name = $1',
+        [resident.name],
+      );
+      if (row) await this.catchUp(resident, manager, row);
+    });
+  }
+
+  /** Applies, one by one, the releases that `resident` has not seen, then changed credentials. Call in the resident's turn. */
+  private async catchUp(
+    resident: Resident,
+    manager: EntityManager,
+    row: Pick<WorkspaceRow, 'release' | 'credentialsRevision'>,
+  ): Promise<void> {
+    const { compiler, name } = resident;
+    if (resident.fault === undefined && compiler.release < row.release) {
+      for (const { number, upserts, removals } of await changesBetween(manager, name, compiler.release, row.release)) {
+        const owners = upserts.filter((version) => version.kind === 'app' || version.kind === 'cluster') as (Version & {
+          kind: 'app' | 'cluster';
+        })[];
+        const lists = owners.length > 0 ? await openCredentials(manager, this.store.masterKey, name, { owners }) : [];
+        this.apply(resident, {
+          release: number,
+          upserts: upserts.map(storedOf),
+          removals,
+          credentials: lists.map(credentialsOf),
+        });
+      }
+    }
+    if (resident.credentials < row.credentialsRevision) {
+      const lists = await openCredentials(manager, this.store.masterKey, name, { since: resident.credentials });
+      if (lists.length > 0)
+        this.apply(resident, {
+          release: compiler.release,
+          upserts: [],
+          removals: [],
+          credentials: lists.map(credentialsOf),
+        });
+      resident.credentials = row.credentialsRevision;
+    }
+  }
+
+  /** Compiles what changed and tells the fleets. */
+  private apply(resident: Resident, change: Change): void {
+    const began = performance.now();
+    const before = resident.compiler.fleetKeys();
+    const { diagnostics, fleets } = resident.compiler.apply(change);
+    if (hasErrors(diagnostics)) {
+      // Only what was judged good is stored: another version of the program must have stored it.
+      resident.fault = `release ${change.release} does not compile: ${diagnostics
+        .map((d) => d.message)
+        .slice(0, 3)
+        .join(' ')}`;
+      this.log.error('a stored release does not compile here; the one before it stays in force', {
+        workspace: resident.name,
+        release: change.release,
+        diagnostics,
+      });
+      return;
+    }
+    this.metrics.compiled(resident.name, change.release, (performance.now() - began) / 1000);
+    if (this.ads === undefined) return;
+    for (const [key, delta] of fleets) this.ads.publish(key, delta, { release: change.release });
+    const after = new Set(resident.compiler.fleetKeys());
+    for (const key of before) if (!after.has(key)) this.ads.removeFleet(key);
+  }
+
+  private publishAll(resident: Resident): void {
+    for (const key of resident.compiler.fleetKeys()) {
+      this.ads?.publish(
+        key,
+        { upserts: [...resident.compiler.resources(key)], removals: [] },
+        { release: resident.compiler.release },
+      );
+    }
+  }
+
+  private drop(resident: Resident): void {
+    this.residents.delete(resident.name);
+    for (const key of resident.compiler.fleetKeys()) this.ads?.removeFleet(key);
+  }
+
+  private async tried(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      if (this.outage !== undefined) this.log.info('the database is back');
+      this.outage = undefined;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (this.outage === undefined)
+        this.log.warn('the database cannot be asked; what is in force stays in force', { reason });
+      this.outage = reason;
+    }
+  }
+}
+
+function storedOf({ kind, name, id, spec, fromRelease }: Version): StoredObject {
+  // What is stored was judged by its schema before.
+  return { kind, name, id, spec, release: fromRelease } as unknown as StoredObject;
+}
+
+function credentialsOf({ kind, name, credentials }: CredentialList): NonNullable<Change['credentials']>[number] {
+  return { kind, name, credentials };
+}

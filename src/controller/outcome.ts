@@ -1,0 +1,46 @@
+import { type Static, Type } from 'typebox';
+import { KINDS } from '../core/model/kind.js';
+import { FieldDifference } from './difference.js';
+import { Fault } from './problem.js';
+
+export const ObjectName = Type.Object(
+  { kind: Type.Enum([...KINDS]), name: Type.String() },
+  { title: 'ObjectName', additionalProperties: false },
+);
+
+/** What became, or with dryRun would become, of one object. */
+export const ObjectChange = Type.Object(
+  {
+    kind: Type.Enum([...KINDS]),
+    name: Type.String(),
+    change: Type.Enum(['created', 'changed', 'deleted', 'unchanged']),
+    revision: Type.Integer({ description: 'Revision after it.' }),
+    fields: Type.Array(FieldDifference, { description: 'What differs; empty for created and deleted objects.' }),
+  },
+  { title: 'ObjectChange', additionalProperties: false },
+);
+export type ObjectChange = Static<typeof ObjectChange>;
+
+/** What a write did: to the stored heads, and to what is in force. */
+export const Outcome = Type.Object(
+  {
+    dryRun: Type.Boolean({ description: 'true: nothing was stored, this is what would happen.' }),
+    release: Type.Union([Type.Integer(), Type.Null()], {
+      description: 'Number of the release that was made; null when traffic did not change.',
+    }),
+    changes: Type.Array(ObjectChange),
+    published: Type.Array(ObjectName, { description: 'Objects that came into force or changed in force.' }),
+    removed: Type.Array(ObjectName, { description: 'Objects that are no longer in force.' }),
+    alsoPublished: Type.Array(ObjectName, {
+      description: 'Part of `published`: never published before, included because a published object refers to them.',
+    }),
+    kept: Type.Optional(
+      Type.Array(ObjectName, { description: 'Rollback: objects whose unpublished edits stay as drafts.' }),
+    ),
+    diagnostics: Type.Array(Fault, {
+      description: 'Warnings; in a dry run without publish also what would forbid publishing.',
+    }),
+  },
+  { title: 'Outcome', additionalProperties: false },
+);
+export type Outcome = Static<typeof Outcome>;

@@ -1,0 +1,114 @@
+import type { Change, Compiler, StoredObject } from '../core/compile.js';
+import { hasErrors } from '../core/diagnostic.js';
+import { type Owner, openCredentials } from '../store/credentials.js';
+import { type HeadFilter, keyOf, listHeads, type Ref, references } from '../store/objects.js';
+import type { Store } from '../store/store.js';
+import type { Head } from '../store/tables.js';
+import type { Publication, WorkspaceTransaction } from '../store/transaction.js';
+import { type Fault, faultsOf, invalidDefinitions } from './problem.js';
+
+/** What a release shall bring into force and take out of it. */
+export interface Selection {
+  readonly upserts: readonly Publication[];
+  readonly removals: readonly Ref[];
+  /** Part of `upserts`: not asked for, but needed by what was. */
+  readonly included: readonly Ref[];
+}
+
+/**
+ * From the heads that shall be published: those that differ from what is in force, the deleted ones as removals, and what
+ * the first refer to and was never published. `offline` are APIs that leave. Cost: those objects and what they refer to.
+ */
+export async function select(
+  tx: WorkspaceTransaction,
+  heads: readonly Head[],
+  offline: readonly Head[] = [],
+): Promise<Selection> {
+  const leaving = [...heads.filter((head) => head.state === 'deleted'), ...offline].filter(
+    (head) => head.inForceRevision !== null,
+  );
+  const away = new Set(leaving.map(keyOf));
+  const coming = heads.filter(
+    (head) => head.state !== 'deleted' && !away.has(keyOf(head)) && head.inForceRevision !== head.revision,
+  );
+  const included = await neverPublished(tx, coming);
+  return {
+    upserts: [...coming, ...included].map(({ kind, name, id, revision, spec }) => ({ kind, name, id, revision, spec })),
+    removals: leaving.map(({ kind, name }) => ({ kind, name })),
+    included: included.map(({ kind, name }) => ({ kind, name })),
+  };
+}
+
+/** What `heads` need and nobody has published yet, and what that needs in turn. Grants need nothing: an App may wait for its APIs. */
+async function neverPublished(tx: WorkspaceTransaction, heads: readonly Head[]): Promise<Head[]> {
+  const known = new Set(heads.map(keyOf));
+  const found: Head[] = [];
+  for (let open = heads.filter((head) => head.kind !== 'app'); open.length > 0; ) {
+    const needed = (await references(tx.manager, tx.workspace.name, open)).filter((ref) => !known.has(keyOf(ref)));
+    if (open.some((head) => head.kind === 'group' && head.spec.fleets === undefined))
+      needed.push(...(await fleetsIfNone(tx)).filter((ref) => !known.has(keyOf(ref))));
+    for (const ref of needed) known.add(keyOf(ref));
+    open = [...(await tx.heads(needed)).values()].filter(
+      (head) => head.state === 'draft' && head.inForceRevision === null,
+    );
+    found.push(...open);
+  }
+  return found;
+}
+
+/** A group that names no fleet is served by every fleet: the first publication brings them along when none is in force. */
+async function fleetsIfNone(tx: WorkspaceTransaction): Promise<Ref[]> {
+  const filter: HeadFilter = { kind: 'fleet' };
+  const { items } = await listHeads(tx.manager, tx.workspace.name, filter, 1000);
+  return items.some((head) => head.inForceRevision !== null) ? [] : items;
+}
+
+/** The change that `selection` is to the compiler, with the credentials of the owners that come into force. */
+export async function changeOf(tx: WorkspaceTransaction, store: Store, selection: Selection): Promise<Change> {
+  const release = tx.workspace.release + 1;
+  const owners = selection.upserts.filter(
+    (object): object is Publication & Owner => object.kind === 'app' || object.kind === 'cluster',
+  );
+  const lists =
+    owners.length > 0 ? await openCredentials(tx.manager, store.masterKey, tx.workspace.name, { owners }) : [];
+  return {
+    release,
+    upserts: selection.upserts.map(
+      ({ kind, name, id, spec }) => ({ kind, name, id, spec, release }) as unknown as StoredObject,
+    ),
+    removals: selection.removals.map(({ kind, name }) => ({ kind, name })),
+    credentials: lists.map(({ kind, name, credentials }) => ({ kind, name, credentials })),
+  };
+}
+
+/**
+ * Judges `selection` and, when it has no error, inserts it as the next release. `change` is what the compiler must apply
+ * once the transaction is committed; undefined when nothing would change.
+ * @throws Problem with every diagnostic when the compiler refuses it.
+ */
+export async function release(
+  tx: WorkspaceTransaction,
+  store: Store,
+  compiler: Compiler,
+  selection: Selection,
+  about: { message: string; rollbackOf?: number; pointerOf: (ref: { kind: string; name: string }) => string },
+): Promise<{ number: number | null; change?: Change; warnings: Fault[] }> {
+  if (selection.upserts.length === 0 && selection.removals.length === 0) return { number: null, warnings: [] };
+  const change = await changeOf(tx, store, selection);
+  const { diagnostics, groupReleases } = compiler.trial(change);
+  const faults = faultsOf(diagnostics, about.pointerOf);
+  if (hasErrors(diagnostics)) throw invalidDefinitions(faults);
+  const { message, rollbackOf } = about;
+  const number = await tx.release(selection.upserts, selection.removals, {
+    message,
+    groupReleases,
+    ...(rollbackOf === undefined ? {} : { rollbackOf }),
+  });
+  await tx.removeHeads(await goneFor(tx, selection.removals));
+  return { number, change, warnings: faults };
+}
+
+/** Of what left force, the heads that were deleted: nothing holds them any more. */
+async function goneFor(tx: WorkspaceTransaction, removals: readonly Ref[]): Promise<Ref[]> {
+  return [...(await tx.heads(removals)).values()].filter((head) => head.state === 'deleted');
+}

@@ -1,0 +1,9 @@
+import type { AdsServer } from '../wire/ads-server.js';
+
+/** What this controller is and serves, once it does. */
+export class Serving {
+  readonly startedAt = new Date();
+  ads: AdsServer | undefined;
+
+  constructor(readonly version: string) {}
+}

@@ -1,0 +1,303 @@
+import 'reflect-metadata';
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { DataSource, type EntityManager } from 'typeorm';
+import type { Log } from '../logger.js';
+import type { MasterKey } from './master-key.js';
+import { MIGRATIONS } from './migrations.js';
+import { type Notice, Notifications } from './notifications.js';
+import type { Page } from './objects.js';
+import { outage, StoreUnavailable, shown } from './outage.js';
+import { Audit, type AuditRow, TABLES, type WorkspaceRow, Workspaces } from './tables.js';
+import { type Actor, WorkspaceTransaction } from './transaction.js';
+
+export interface StoreOptions {
+  /** postgres://user:password@host:port/name */
+  readonly url: string;
+  readonly masterKey: MasterKey;
+  readonly log: Log;
+}
+
+/** Longest a statement may take; a database that hangs then counts as gone. */
+const STATEMENT_LIMIT_MS = 30_000;
+/** Longest wait for another write of the same workspace. */
+const LOCK_LIMIT_MS = 10_000;
+
+/**
+ * Connects, brings the tables up to date (replicas that start together do it one after the other) and checks that the master
+ * key is the one the stored secrets were made with.
+ *
+ * @throws StoreUnavailable when PostgreSQL cannot be reached; Error that says what to do when the key is another one.
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const source = new DataSource({
+    type: 'postgres',
+    url: options.url,
+    entities: TABLES,
+    migrations: MIGRATIONS,
+    migrationsTableName: 'schema_migration',
+    migrationsTransactionMode: 'each',
+    synchronize: false,
+    logging: false,
+    applicationName: 'paifang',
+    connectTimeoutMS: 5000,
+    poolSize: 10,
+    poolErrorHandler: (error: Error) =>
+      options.log.debug('an idle database connection ended', { reason: error.message }),
+    extra: {
+      statement_timeout: STATEMENT_LIMIT_MS,
+      query_timeout: STATEMENT_LIMIT_MS + 1000,
+      lock_timeout: LOCK_LIMIT_MS,
+      idle_in_transaction_session_timeout: 60_000,
+      keepAlive: true,
+    },
+  });
+  const where = shown(options.url);
+  try {
+    await source.initialize();
+    await migrate(source);
+    await checkKey(source, options.masterKey);
+  } catch (error) {
+    if (source.isInitialized) await source.destroy().catch(() => {});
+    const reason = outage(error) ?? refusal(error);
+    throw reason === undefined ? error : new StoreUnavailable(where, reason);
+  }
+  return new Store(source, options.masterKey, options.url, where);
+}
+
+/** Definitions, releases, secrets and audit in PostgreSQL. Reads go through {@link read}, changes through {@link write}. */
+export class Store {
+  constructor(
+    private readonly source: DataSource,
+    readonly masterKey: MasterKey,
+    private readonly url: string,
+    /** Where the database is, without the password. */
+    readonly where: string,
+  ) {}
+
+  /** @throws StoreUnavailable when the database is away; what `work` throws. */
+  async read<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return this.reached(() => work(this.source.manager));
+  }
+
+  /** Like {@link read}, with all of `work` seeing the same state. */
+  async snapshot<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return this.reached(() => this.source.transaction('REPEATABLE READ', work));
+  }
+
+  /**
+   * Runs `work` under the lock of `workspace` and commits, unless `keep` says of its result that nothing is to be kept. All
+   * or nothing: what `work` throws undoes everything. Undefined when there is no such workspace.
+   *
+   * @throws StoreUnavailable when the database is away.
+   */
+  async write<T>(
+    workspace: string,
+    actor: Actor,
+    work: (tx: WorkspaceTransaction) => Promise<T>,
+    keep: (result: T) => boolean = () => true,
+  ): Promise<{ result: T } | undefined> {
+    return this.reached(async () => {
+      const runner = this.source.createQueryRunner();
+      await runner.connect();
+      try {
+        await runner.startTransaction();
+        const row = await runner.manager
+          .createQueryBuilder(Workspaces, 'w')
+          .setLock('pessimistic_write')
+          .where('w.name = :workspace', { workspace })
+          .getOne();
+        const outcome = row && { result: await work(new WorkspaceTransaction(runner.manager, row, actor, new Date())) };
+        if (outcome && keep(outcome.result)) await runner.commitTransaction();
+        else await runner.rollbackTransaction();
+        return outcome ?? undefined;
+      } catch (error) {
+        if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => {});
+        throw error;
+      } finally {
+        await runner.release();
+      }
+    });
+  }
+
+  /** False when there is one of that name. */
+  async createWorkspace(name: string, description: string | null, actor: Actor): Promise<boolean> {
+    return this.reached(() =>
+      this.source.transaction(async (manager) => {
+        const made: unknown[] = await manager.query(
+          'insert into workspace (name, description, created_by) values ($1, $2, $3) on conflict (name) do nothing returning name',
+          [name, description, actor.name],
+        );
+        if (made.length === 0) return false;
+        const row = await manager.findOneByOrFail(Workspaces, { name });
+        const tx = new WorkspaceTransaction(manager, row, actor, new Date());
+        await tx.audit([{ action: 'workspace created' }]);
+        await tx.notify('paifang_release', { workspace: name, number: 0 });
+        return true;
+      }),
+    );
+  }
+
+  /** Deletes a workspace that holds no object; its releases and history go with it, its audit stays. */
+  async deleteWorkspace(name: string, actor: Actor): Promise<'deleted' | 'missing' | 'not empty'> {
+    const outcome = await this.write(name, actor, async (tx) => {
+      const [{ count }]: [{ count: number }] = await tx.manager.query(
+        'select count(*)::integer as count from object where workspace = $1',
+        [name],
+      );
+      if (count > 0) return 'not empty' as const;
+      await tx.audit([{ action: 'workspace deleted' }]);
+      await tx.manager.query('delete from workspace where name = $1', [name]);
+      await tx.notify('paifang_release', { workspace: name, number: 0 });
+      return 'deleted' as const;
+    });
+    return outcome?.result ?? 'missing';
+  }
+
+  workspaces(): Promise<WorkspaceRow[]> {
+    return this.read((manager) => manager.find(Workspaces, { order: { name: 'ASC' } }));
+  }
+
+  findWorkspace(name: string): Promise<WorkspaceRow | null> {
+    return this.read((manager) => manager.findOneBy(Workspaces, { name }));
+  }
+
+  /** Audit entries, newest first; `before` is an id. Text filters compare whole values. */
+  async auditOf(
+    filter: {
+      workspace: string;
+      author?: string;
+      action?: string;
+      kind?: string;
+      name?: string;
+      requestId?: string;
+      from?: Date;
+      to?: Date;
+    },
+    limit: number,
+    before?: string,
+  ): Promise<Page<AuditRow>> {
+    return this.read(async (manager) => {
+      const { from, to, ...equal } = filter;
+      const query = manager.createQueryBuilder(Audit, 'a').where('true');
+      for (const [column, value] of Object.entries(equal)) {
+        if (value !== undefined) query.andWhere(`a.${column} = :${column}`, { [column]: value });
+      }
+      if (from) query.andWhere('a.at >= :from', { from });
+      if (to) query.andWhere('a.at < :to', { to });
+      const total = await query.getCount();
+      if (before !== undefined) query.andWhere('a.id < :before', { before });
+      const items = await query
+        .orderBy('a.id', 'DESC')
+        .limit(limit + 1)
+        .getMany();
+      const more = items.length > limit;
+      if (more) items.pop();
+      const last = items.at(-1);
+      return more && last ? { items, total, next: last.id } : { items, total };
+    });
+  }
+
+  /** Makes an admin token and stores its hash; the token itself is returned this once. */
+  async addAdminToken(name: string, token = `pf_${randomBytes(32).toString('base64url')}`): Promise<string> {
+    await this.read((manager) =>
+      manager.query('insert into admin_token (hash, name) values ($1, $2) on conflict (hash) do nothing', [
+        hashOf(token),
+        name,
+      ]),
+    );
+    return token;
+  }
+
+  /** Makes the first admin token if there is none yet, once over all replicas. */
+  async firstAdminToken(): Promise<string | undefined> {
+    const token = `pf_${randomBytes(32).toString('base64url')}`;
+    const made: unknown[] = await this.reached(() =>
+      this.source.transaction(async (manager) => {
+        await manager.query('lock table admin_token in exclusive mode');
+        return manager.query(
+          `insert into admin_token (hash, name) select $1, 'admin' where not exists (select 1 from admin_token) returning name`,
+          [hashOf(token)],
+        );
+      }),
+    );
+    return made.length > 0 ? token : undefined;
+  }
+
+  adminTokens(): Promise<{ hash: Buffer; name: string }[]> {
+    return this.read((manager) => manager.query('select hash, name from admin_token order by created_at, name'));
+  }
+
+  /** @throws StoreUnavailable when the database does not answer. */
+  async ping(): Promise<void> {
+    await this.read((manager) => manager.query('select 1'));
+  }
+
+  /** Tells of commits of all replicas until the returned listener is closed. */
+  listen(onNotice: (notice: Notice) => void): Notifications {
+    const notifications = new Notifications(this.url, onNotice);
+    notifications.start();
+    return notifications;
+  }
+
+  async close(): Promise<void> {
+    if (this.source.isInitialized) await this.source.destroy();
+  }
+
+  private async reached<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof StoreUnavailable) throw error;
+      const reason = outage(error);
+      throw reason === undefined ? error : new StoreUnavailable(this.where, reason);
+    }
+  }
+}
+
+/** SHA-256 is enough for tokens of 256 random bits: there is nothing to guess. */
+export function hashOf(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}
+
+/** Which of `tokens` is `token`; takes as long for a wrong one as for a right one. */
+export function tokenName(tokens: readonly { hash: Buffer; name: string }[], token: string): string | undefined {
+  const hash = hashOf(token);
+  let found: string | undefined;
+  for (const row of tokens) if (row.hash.length === hash.length && timingSafeEqual(row.hash, hash)) found = row.name;
+  return found;
+}
+
+async function migrate(source: DataSource): Promise<void> {
+  const lock = source.createQueryRunner();
+  await lock.connect();
+  try {
+    await lock.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    await source.runMigrations();
+  } finally {
+    await lock.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]).catch(() => {});
+    await lock.release();
+  }
+}
+/** Any number that nothing else in the database locks; these are the letters "paif". */
+const MIGRATION_LOCK = 0x70616966;
+
+async function checkKey(source: DataSource, key: MasterKey): Promise<void> {
+  await source.query(`insert into setting (key, value) values ('master-key', $1) on conflict (key) do nothing`, [
+    key.id,
+  ]);
+  const [row]: { value: string }[] = await source.query(`select value from setting where key = 'master-key'`);
+  if (row?.value === key.id) return;
+  throw new Error(
+    `the master key is not the one this database's secrets were encrypted with (this key: ${key.id}, the database's: ${row?.value}). ` +
+      'Give the right key by PAIFANG_MASTER_KEY or restore its file; without it the stored secrets cannot be read.',
+  );
+}
+
+/** Answers of a database that works, but will not let us in: told like outages, for the remedy is the URL. */
+function refusal(error: unknown): string | undefined {
+  const { code, message } = ((error as { driverError?: unknown }).driverError ?? error) as {
+    code?: string;
+    message?: string;
+  };
+  return code !== undefined && /^(28|3D|42501)/.test(code) ? message : undefined;
+}

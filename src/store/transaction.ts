@@ -1,0 +1,205 @@
+import type { EntityManager } from 'typeorm';
+import type { Kind } from '../core/model/kind.js';
+import { keyOf, type Ref, readHeads } from './objects.js';
+import type { Head, ReleaseSummary, State, WorkspaceRow } from './tables.js';
+
+/** Who changes something, for history and audit. */
+export interface Actor {
+  readonly name: string;
+  readonly requestId: string;
+}
+
+/** A head as it shall be; revision and times are set by the store. */
+export interface HeadWrite {
+  readonly kind: Kind;
+  readonly name: string;
+  readonly id: string;
+  readonly spec: Record<string, unknown>;
+  readonly state: State;
+  /** What the spec names; every ref must be the name of a head in the same workspace for deletions to be judged. */
+  readonly references: readonly Ref[];
+  /** Word for the history: created, changed, deleted, rolled back. */
+  readonly action: string;
+}
+
+export interface AuditEntry {
+  readonly action: string;
+  readonly ref?: Ref;
+  readonly revision?: number;
+  readonly release?: number;
+  readonly message?: string;
+  /** What changed, field by field; never a secret. Entries larger than 32 KiB keep only their size. */
+  readonly changes?: unknown;
+}
+
+/** What goes into a release, beside its removals. */
+export interface Publication extends Ref {
+  readonly id: string;
+  readonly revision: number;
+  readonly spec: Record<string, unknown>;
+}
+
+const LARGEST_AUDIT_CHANGES = 32 * 1024;
+
+/** Writes of one workspace under its lock: no other write of the workspace runs meanwhile, on any replica. */
+export class WorkspaceTransaction {
+  constructor(
+    /** For reads that must see what this transaction wrote. */
+    readonly manager: EntityManager,
+    readonly workspace: Readonly<WorkspaceRow>,
+    readonly actor: Actor,
+    readonly now: Date,
+  ) {}
+
+  heads(refs: readonly Ref[]): Promise<Map<string, Head>> {
+    return readHeads(this.manager, this.workspace.name, refs);
+  }
+
+  /** Stores heads, each with the next revision of its object, and their history. Returns them as stored, in the same order. */
+  async putHeads(writes: readonly HeadWrite[]): Promise<Head[]> {
+    if (writes.length === 0) return [];
+    const rows = writes.map(({ kind, name, id, spec, state, action }) => ({ kind, name, id, spec, state, action }));
+    const parameters = [this.workspace.name, JSON.stringify(rows), this.now, this.actor.name];
+    // The history outlives objects, so that an object made again under an old name continues the old count.
+    await this.manager.query(
+      `insert into object (workspace, kind, name, id, revision, spec, state, created_at, created_by, updated_at, updated_by)
+       select $1, w.kind, w.name, w.id,
+         1 + coalesce((select max(revision) from object_revision h where h.workspace = $1 and h.kind = w.kind and h.name = w.name), 0),
+         w.spec, w.state, $3, $4, $3, $4
+       from jsonb_to_recordset($2::jsonb) as w(kind text, name text, id text, spec jsonb, state text)
+       on conflict (workspace, kind, name) do update set id = excluded.id, revision = excluded.revision, spec = excluded.spec,
+         state = excluded.state, updated_at = excluded.updated_at, updated_by = excluded.updated_by`,
+      parameters,
+    );
+    await this.manager.query(
+      `insert into object_revision (workspace, kind, name, revision, action, spec, at, author)
+       select $1, w.kind, w.name, o.revision, w.action, w.spec, $3, $4
+       from jsonb_to_recordset($2::jsonb) as w(kind text, name text, spec jsonb, action text)
+       join object o on o.workspace = $1 and o.kind = w.kind and o.name = w.name`,
+      parameters,
+    );
+    await this.putReferences(writes);
+    const stored = await this.heads(writes);
+    return writes.map((write) => stored.get(keyOf(write)) as Head);
+  }
+
+  private async putReferences(writes: readonly HeadWrite[]): Promise<void> {
+    const workspace = this.workspace.name;
+    await this.manager.query(
+      `delete from object_reference where workspace = $1
+         and (kind, name) in (select kind, name from jsonb_to_recordset($2::jsonb) as w(kind text, name text))`,
+      [workspace, JSON.stringify(writes.map(({ kind, name }) => ({ kind, name })))],
+    );
+    const pairs = writes.flatMap(({ kind, name, state, references }) =>
+      state === 'deleted' ? [] : references.map((to) => ({ kind, name, to_kind: to.kind, to_name: to.name })),
+    );
+    if (pairs.length === 0) return;
+    await this.manager.query(
+      `insert into object_reference (workspace, kind, name, to_kind, to_name)
+       select distinct $1, kind, name, to_kind, to_name
+       from jsonb_to_recordset($2::jsonb) as w(kind text, name text, to_kind text, to_name text)`,
+      [workspace, JSON.stringify(pairs)],
+    );
+  }
+
+  /** Removes heads for good, with the credentials of their owners. Their history stays. */
+  async removeHeads(refs: readonly Ref[]): Promise<void> {
+    if (refs.length === 0) return;
+    const parameters = [this.workspace.name, JSON.stringify(refs.map(({ kind, name }) => ({ kind, name })))];
+    const listed = `(kind, name) in (select kind, name from jsonb_to_recordset($2::jsonb) as w(kind text, name text))`;
+    await this.manager.query(`delete from object where workspace = $1 and ${listed}`, parameters);
+    await this.manager.query(`delete from credential where workspace = $1 and ${listed}`, parameters);
+    await this.manager.query(`delete from credential_owner where workspace = $1 and ${listed}`, parameters);
+  }
+
+  /**
+   * Inserts the next release: `upserts` come into force, `removals` leave it, states of the heads follow. Tells replicas when
+   * the transaction commits.
+   */
+  async release(
+    upserts: readonly Publication[],
+    removals: readonly Ref[],
+    about: { message: string; rollbackOf?: number; groupReleases: Readonly<Record<string, number>> },
+  ): Promise<number> {
+    const workspace = this.workspace.name;
+    const number = this.workspace.release + 1;
+    const named = (refs: readonly Ref[]) => refs.slice(0, 100).map(keyOf);
+    const summary: ReleaseSummary = {
+      published: upserts.length,
+      removed: removals.length,
+      objects: { published: named(upserts), removed: named(removals) },
+    };
+    await this.manager.query(`update workspace set release = $2 where name = $1`, [workspace, number]);
+    await this.manager.query(
+      `insert into release (workspace, number, author, message, created_at, rollback_of, summary) values ($1, $2, $3, $4, $5, $6, $7)`,
+      [workspace, number, this.actor.name, about.message, this.now, about.rollbackOf ?? null, JSON.stringify(summary)],
+    );
+    const refs = JSON.stringify([...upserts, ...removals].map(({ kind, name }) => ({ kind, name })));
+    const listed = `(kind, name) in (select kind, name from jsonb_to_recordset($3::jsonb) as w(kind text, name text))`;
+    await this.manager.query(
+      `update object_version set to_release = $2 where workspace = $1 and to_release is null and ${listed}`,
+      [workspace, number, refs],
+    );
+    await this.manager.query(
+      `insert into object_version (workspace, kind, name, id, revision, spec, from_release)
+       select $1, kind, name, id, revision, spec, $2
+       from jsonb_to_recordset($3::jsonb) as w(kind text, name text, id text, revision integer, spec jsonb)`,
+      [
+        workspace,
+        number,
+        JSON.stringify(upserts.map(({ kind, name, id, revision, spec }) => ({ kind, name, id, revision, spec }))),
+      ],
+    );
+    await this.manager.query(
+      `update object o set in_force_revision = w.revision, in_force_release = $2, published_revision = w.revision,
+         state = case when o.state = 'deleted' then o.state when o.kind = 'api' then 'online' else 'published' end
+       from jsonb_to_recordset($3::jsonb) as w(kind text, name text, revision integer)
+       where o.workspace = $1 and o.kind = w.kind and o.name = w.name`,
+      [workspace, number, JSON.stringify(upserts.map(({ kind, name, revision }) => ({ kind, name, revision })))],
+    );
+    await this.manager.query(
+      `update object o set in_force_revision = null, in_force_release = null,
+         state = case when o.state = 'deleted' then o.state when o.kind = 'api' then 'offline' else 'draft' end
+       from jsonb_to_recordset($2::jsonb) as w(kind text, name text)
+       where o.workspace = $1 and o.kind = w.kind and o.name = w.name`,
+      [workspace, JSON.stringify(removals.map(({ kind, name }) => ({ kind, name })))],
+    );
+    await this.manager.query(
+      `insert into group_release (workspace, name, release) select $1, key, value::integer from jsonb_each_text($2::jsonb)
+       on conflict (workspace, name) do update set release = excluded.release`,
+      [workspace, JSON.stringify(about.groupReleases)],
+    );
+    await this.notify('paifang_release', { workspace, number });
+    return number;
+  }
+
+  async audit(entries: readonly AuditEntry[]): Promise<void> {
+    if (entries.length === 0) return;
+    const rows = entries.map((entry) => ({
+      action: entry.action,
+      kind: entry.ref?.kind,
+      name: entry.ref?.name,
+      revision: entry.revision,
+      release: entry.release,
+      message: entry.message,
+      changes: bounded(entry.changes),
+    }));
+    await this.manager.query(
+      `insert into audit (at, author, action, workspace, kind, name, revision, release, message, changes, request_id)
+       select $3, $4, action, $1, kind, name, revision, release, message, changes, $5
+       from jsonb_to_recordset($2::jsonb) as w(action text, kind text, name text, revision integer, release integer, message text, changes jsonb)`,
+      [this.workspace.name, JSON.stringify(rows), this.now, this.actor.name, this.actor.requestId],
+    );
+  }
+
+  /** Payloads hold names and numbers only: they are limited to 8,000 bytes. Delivered at commit, once. */
+  notify(channel: 'paifang_release' | 'paifang_credential', payload: Record<string, unknown>): Promise<unknown> {
+    return this.manager.query('select pg_notify($1, $2)', [channel, JSON.stringify(payload)]);
+  }
+}
+
+function bounded(changes: unknown): unknown {
+  if (changes === undefined) return undefined;
+  const size = JSON.stringify(changes).length;
+  return size <= LARGEST_AUDIT_CHANGES ? changes : { omitted: true, bytes: size };
+}
