@@ -116,7 +116,7 @@ export class Compiler {
     return [...this.#fleets.values()].map(({ ir }) => ir.key).sort();
   }
 
-  /** Everything the fleet is served, in no particular order; nothing for an unknown key. */
+  /** Everything the fleet is served, in an order that depends on nothing else; nothing for an unknown key. */
   *resources(fleetKey: string): Iterable<Resource> {
     const fleet = [...this.#fleets.values()].find(({ ir }) => ir.key === fleetKey);
     if (!fleet) return;
@@ -181,9 +181,11 @@ export class Compiler {
     for (const { kind, name, before } of touched) {
       if (kind === 'cluster') clusters.set(name, before as StoredObject<'cluster'> | undefined);
     }
+    // Before anything else changes: what a fleet loses is what it was served.
+    const fleets = this.#removeFleets(journal, touched);
     const apps = this.#shared.update(journal, touched, owners);
     const shared = this.#shared.table.settle(journal);
-    const { fleets, groups, configured } = this.#updateFleets(journal, touched, affected, clusters, shared);
+    const { groups, configured } = this.#updateFleets(journal, fleets, affected, clusters, shared);
     return {
       diagnostics,
       fleets,
@@ -236,24 +238,29 @@ export class Compiler {
     return newest;
   }
 
-  #updateFleets(
-    journal: Journal,
-    touched: readonly Touched[],
-    affected: ReadonlySet<string>,
-    clusters: ReadonlyMap<string, StoredObject<'cluster'> | undefined>,
-    shared: TableDelta,
-  ): { fleets: Map<string, TableDelta>; groups: string[]; configured: string[] } {
+  /** Takes out the fleets that are no longer in force; what they were served goes with them. */
+  #removeFleets(journal: Journal, touched: readonly Touched[]): Map<string, TableDelta> {
     const deltas = new Map<string, TableDelta>();
-    const compiled = new Set(affected);
-    const configured: string[] = [];
     for (const { kind, name, after } of touched) {
-      if (kind !== 'fleet' || after) continue;
-      const gone = this.#fleets.get(name);
+      const gone = kind === 'fleet' && !after ? this.#fleets.get(name) : undefined;
       if (!gone) continue;
       const removals = [...this.resources(gone.ir.key)].map(({ type, name }) => ({ type, name }));
       deltas.set(gone.ir.key, { upserts: [], removals });
       journal.delete(this.#fleets, name);
     }
+    return deltas;
+  }
+
+  /** Updates the fleets in force and adds what changed to `deltas`. */
+  #updateFleets(
+    journal: Journal,
+    deltas: Map<string, TableDelta>,
+    affected: ReadonlySet<string>,
+    clusters: ReadonlyMap<string, StoredObject<'cluster'> | undefined>,
+    shared: TableDelta,
+  ): { groups: string[]; configured: string[] } {
+    const compiled = new Set(affected);
+    const configured: string[] = [];
     for (const object of this.#objects.all('fleet')) {
       const known = this.#fleets.get(object.name);
       const ir = resolveFleet(this.#workspace, object);
@@ -270,10 +277,10 @@ export class Compiler {
       if (anew) for (const group of units.keys()) compiled.add(group);
       this.#clusters.update(journal, fleet, units, clusters);
       const own = fleet.table.settle(journal);
-      const delta = merged(own, known ? shared : { upserts: [...this.#shared.table.values()], removals: [] });
+      const delta = merged(own, known ? shared : { upserts: this.#shared.table.values(), removals: [] });
       if (!known || delta.upserts.length + delta.removals.length > 0) deltas.set(ir.key, delta);
     }
-    return { fleets: deltas, groups: [...compiled].sort(), configured: configured.sort() };
+    return { groups: [...compiled].sort(), configured: configured.sort() };
   }
 
   /** What of `groups` is new for the fleet: an IR where it serves the group, nothing where it does no longer. */

@@ -14,8 +14,9 @@ export class Table {
   /** What the change at hand puts (a resource) or drops (its name). */
   readonly #pending = new Map<string, Resource | ResourceName>();
 
-  values(): IterableIterator<Resource> {
-    return this.#resources.values();
+  /** Everything in force, by type and name. */
+  values(): Resource[] {
+    return [...this.#resources].sort(([a], [b]) => byText(a, b)).map(([, resource]) => resource);
   }
 
   put(resource: Resource): void {
