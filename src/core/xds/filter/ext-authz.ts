@@ -55,8 +55,9 @@ export function extAuthz(fleet: FleetIr): Any {
     },
     // Headers sent twice stay two; Envoy would join them.
     encodeRawHeaders: true,
-    // With rules at all, :authority, :path and the like cannot be changed by the edge: the route is chosen already.
-    decoderHeaderMutationRules: {},
+    // The route is chosen already, so the edge cannot change what it was chosen by. Rules, even empty, protect Host, scheme
+    // and method; the path has to be named.
+    decoderHeaderMutationRules: { disallowExpression: { regex: ':path' } },
   });
 }
 
