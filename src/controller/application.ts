@@ -108,8 +108,6 @@ export async function createApplication(parts: ApplicationParts): Promise<NestFa
       reply.elapsedTime / 1000,
     );
   });
-  fastify.setErrorHandler(write);
-  fastify.setNotFoundHandler((request, reply) => write({ statusCode: 404 }, request, reply));
   const adapter = new FastifyAdapter(fastify as never);
   const app = await NestFactory.create<NestFastifyApplication>(moduleOf(parts), adapter, {
     logger: false,
