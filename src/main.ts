@@ -166,12 +166,15 @@ async function runController(config: Config): Promise<void> {
 }
 
 interface RunningLogStore {
-  readonly access: { url: string; user: string; password: string | undefined; exclusive: boolean };
+  readonly access: { url: string; user: string; password?: string; exclusive: boolean };
   close(): Promise<void>;
 }
 
 function external({ user, password }: Config['logStore'], url: string): RunningLogStore {
-  return { access: { url, user, password, exclusive: false }, close: async () => {} };
+  return {
+    access: { url, user, ...(password !== undefined && { password }), exclusive: false },
+    close: async () => {},
+  };
 }
 
 /** The embedded log store: this program again, as a process of its own. */
@@ -219,8 +222,8 @@ async function runMigrate(config: Config): Promise<void> {
     throw new ConfigError([
       { where: 'PAIFANG_DATABASE_URL', message: 'is needed: postgres://user:password@host:port/name' },
     ]);
-  const { migrate } = await import('./store/migrate.js');
-  const done = await migrate(config.database.url);
+  const [{ migrateStore }, { createLogger }] = await Promise.all([import('./store/store.js'), import('./logger.js')]);
+  const done = await migrateStore(config.database.url, createLogger(config.log, 'migrate'));
   console.log(done.length === 0 ? 'The tables are up to date.' : `Done: ${done.join(', ')}.`);
 }
 

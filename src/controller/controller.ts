@@ -16,7 +16,7 @@ import { Serving } from './serving.js';
 import { VERSION } from './version.js';
 
 export interface ControllerOptions {
-  /** Where keys and tokens that are not given are kept: `master.key`, `node-token`, both of mode 0600. */
+  /** Where keys and tokens that are not given are kept: `master.key`, `node.token`, both of mode 0600. */
   readonly dataDir: string;
   readonly databaseUrl: string;
   /** Milliseconds between looks for releases that no notification told of. Default 5000. */
@@ -69,7 +69,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
 async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[]): Promise<Omit<Controller, 'close'>> {
   const { log } = options;
   const masterKey = await loadMasterKey({ text: options.masterKey, file: join(options.dataDir, 'master.key') });
-  const nodeToken = options.nodeToken ?? (await tokenIn(options.dataDir, 'node-token'));
+  const nodeToken = options.nodeToken ?? (await tokenIn(options.dataDir, 'node.token'));
   const store = await openStore({ url: options.databaseUrl, masterKey, log });
   undo.push(() => store.close());
   const adminToken = await firstToken(store, options.adminToken);

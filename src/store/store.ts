@@ -29,9 +29,30 @@ const LOCK_LIMIT_MS = 10_000;
  * @throws StoreUnavailable when PostgreSQL cannot be reached; Error that says what to do when the key is another one.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
+  const { source } = await connect(options.url, options.log, (connected) => checkKey(connected, options.masterKey));
+  return new Store(source, options.masterKey, options.url, shown(options.url));
+}
+
+/**
+ * Brings the tables of a database up to date, as every start of a controller does. Returns the names of the migrations that
+ * were run, in order; none when there was nothing to do.
+ *
+ * @throws StoreUnavailable when PostgreSQL cannot be reached.
+ */
+export async function migrateStore(url: string, log: Log): Promise<string[]> {
+  const { source, migrated } = await connect(url, log);
+  await source.destroy();
+  return migrated;
+}
+
+async function connect(
+  url: string,
+  log: Log,
+  check: (source: DataSource) => Promise<void> = async () => {},
+): Promise<{ source: DataSource; migrated: string[] }> {
   const source = new DataSource({
     type: 'postgres',
-    url: options.url,
+    url: url,
     entities: TABLES,
     migrations: MIGRATIONS,
     migrationsTableName: 'schema_migration',
@@ -41,8 +62,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     applicationName: 'paifang',
     connectTimeoutMS: 5000,
     poolSize: 10,
-    poolErrorHandler: (error: Error) =>
-      options.log.debug('an idle database connection ended', { reason: error.message }),
+    poolErrorHandler: (error: Error) => log.debug('an idle database connection ended', { reason: error.message }),
     extra: {
       statement_timeout: STATEMENT_LIMIT_MS,
       query_timeout: STATEMENT_LIMIT_MS + 1000,
@@ -51,17 +71,16 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       keepAlive: true,
     },
   });
-  const where = shown(options.url);
   try {
     await source.initialize();
-    await migrate(source);
-    await checkKey(source, options.masterKey);
+    const migrated = await migrate(source);
+    await check(source);
+    return { source, migrated };
   } catch (error) {
     if (source.isInitialized) await source.destroy().catch(() => {});
     const reason = outage(error) ?? refusal(error);
-    throw reason === undefined ? error : new StoreUnavailable(where, reason);
+    throw reason === undefined ? error : new StoreUnavailable(shown(url), reason);
   }
-  return new Store(source, options.masterKey, options.url, where);
 }
 
 /** Definitions, releases, secrets and audit in PostgreSQL. Reads go through {@link read}, changes through {@link write}. */
@@ -267,12 +286,12 @@ export function tokenName(tokens: readonly { hash: Buffer; name: string }[], tok
   return found;
 }
 
-async function migrate(source: DataSource): Promise<void> {
+async function migrate(source: DataSource): Promise<string[]> {
   const lock = source.createQueryRunner();
   await lock.connect();
   try {
     await lock.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    await source.runMigrations();
+    return (await source.runMigrations()).map(({ name }) => name);
   } finally {
     await lock.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]).catch(() => {});
     await lock.release();
