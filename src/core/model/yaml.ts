@@ -65,7 +65,7 @@ function tooDeep(path: string): Diagnostic {
 function compose(text: string): Document.Parsed | undefined {
   const composer = new Composer({ uniqueKeys: false, strict: true, prettyErrors: false, version: '1.2' });
   let first: Document.Parsed | undefined;
-  for (const doc of composer.compose(boundedTokens(text), false, text.length) as Iterable<Document.Parsed>) {
+  for (const doc of composer.compose(boundedTokens(text), true, text.length) as Iterable<Document.Parsed>) {
     if (first) {
       doc.errors.push(...first.errors);
       doc.errors.push(
@@ -91,6 +91,9 @@ function* boundedTokens(text: string): Generator<CST.Token> {
 
 /** Findings told of the content; further ones are left out. */
 const MOST_TOLD = 100;
+
+/** Tags of the core schema (YAML 1.2 §10.3), which all stand for JSON data. */
+const CORE_TAG = /^tag:yaml\.org,2002:(?:map|seq|str|int|float|bool|null)$/;
 
 /** A node's value, with what an alias to it costs. */
 interface Anchored {
@@ -132,6 +135,16 @@ class NodeReader {
   }
 
   #content(node: Node, depth: number): unknown {
+    const { tag } = node;
+    if (tag !== undefined && !CORE_TAG.test(tag)) {
+      this.#tell(
+        'syntax',
+        node,
+        `the tag ${tag}; only those of the core schema are read.`,
+        'Write plain text, numbers, lists and mappings.',
+      );
+      return null;
+    }
     if (isMap(node)) return this.#mapping(node as YAMLMap<Node | null, Node | null>, depth);
     if (isSeq(node)) {
       return node.items.map((item, i) => {
