@@ -52,6 +52,7 @@ describe('decide', () => {
       code: '1000',
       app: { id: 'app0' },
       setHeaders: [['x-gateway-app-id', 'app0']],
+      removeHeaders: ['authorization'],
     });
   });
 
@@ -117,7 +118,6 @@ describe('decide', () => {
     ['a disabled key', '2114', () => decide(signed(), tablesOf({ caller: { enabled: false } }), NOW)],
     ['a key that expires now', '2114', () => decide(signed(), tablesOf({ caller: expired }), NOW)],
     ['a key without secret', '2114', () => decide(signed(), tablesOf({ caller: { key: undefined } }), NOW)],
-    ['an App without tenant', '3104', () => decide(signed(), tablesOf({ app: { tenant: '' } }), NOW)],
     ['an App without workspace', '3105', () => decide(signed(), tablesOf({ app: { workspace: '' } }), NOW)],
     ['a late request', '2115', () => decide(signed(), tablesOf({}), NOW + 900_001)],
     ['a request from the future', '2115', () => decide(signed(), tablesOf({}), NOW - 900_001)],
@@ -200,6 +200,21 @@ describe('decide', () => {
     expect(codeOf(run())).toBe('1000');
   });
 
+  it('accepts a Host that was signed with the port of the listener, and with no other', () => {
+    const cover = ['host', '(request-target)', 'date'];
+    const wire = (port: number | undefined, signedHost: string, tolerant = false) => {
+      const input = signed({ headers: [['host', signedHost]], cover });
+      const header = (name: string) => (name === 'host' ? 'a.example.com' : input.header(name));
+      return codeOf(decide({ ...input, header, listenerPort: port }, tablesOf({ policy: { tolerant } }), NOW));
+    };
+    expect(wire(8088, 'a.example.com')).toBe('1000');
+    expect(wire(8088, 'a.example.com:8088')).toBe('1000');
+    expect(wire(8088, 'a.example.com:8088', true)).toBe('1000');
+    expect(wire(8088, 'a.example.com:80')).toBe('2102');
+    expect(wire(undefined, 'a.example.com:8088')).toBe('2102');
+    expect(wire(8088, 'b.example.com')).toBe('2102');
+  });
+
   it('stops at the first failure in the order of the contract', () => {
     // Everything is wrong at once; each step is repaired in turn and the next one shows.
     const wrong = {
@@ -209,16 +224,15 @@ describe('decide', () => {
         ['date', 'yesterday'],
       ] as [string, string][],
     };
-    const app = { enabled: false, tenant: '', workspace: '', grantedApiIds: new Set<string>() };
+    const app = { enabled: false, workspace: '', grantedApiIds: new Set<string>() };
     const at = (request: object, tables: Parameters<typeof tablesOf>[0]) =>
       codeOf(decide(signed({ ...wrong, ...request }, { body: Buffer.from('x') }), tablesOf(tables), NOW));
     const key = { enabled: false };
     expect(at({ accessKey: 'who' }, { app, caller: key })).toBe('2113');
     expect(at({}, { app, caller: key })).toBe('2113');
     expect(at({}, { app: { ...app, enabled: true }, caller: key })).toBe('2114');
-    expect(at({}, { app: { ...app, enabled: true } })).toBe('3104');
-    expect(at({}, { app: { ...app, enabled: true, tenant: 't' } })).toBe('3105');
-    const whole = { ...app, enabled: true, tenant: 't', workspace: 'w' };
+    expect(at({}, { app: { ...app, enabled: true } })).toBe('3105');
+    const whole = { ...app, enabled: true, workspace: 'w' };
     expect(at({}, { app: whole })).toBe('2115');
     expect(at({ headers: [] }, { app: whole })).toBe('2102');
     expect(at({ headers: [], secret: 'sk' }, { app: whole })).toBe('2116');
@@ -272,6 +286,7 @@ describe('decide', () => {
     const headers = new Map(decision.setHeaders);
     const digest = `SHA-256=${createHash('sha256').update(BODY).digest('base64')}`;
     const text = `(request-target): post /internal/orders/7?a=1\ndate: ${new Date(NOW).toUTCString()}\ndigest: ${digest}`;
+    expect(decision.removeHeaders).toEqual([]);
     expect(headers.get('x-gateway-app-id')).toBe('app0');
     expect(headers.get('digest')).toBe(digest);
     expect(headers.get('authorization')).toBe(

@@ -32,7 +32,15 @@ function encoded(request: {
         },
         principal: 'p',
       },
-      destination: { labels: { a: 'b' } },
+      destination: {
+        address: {
+          address: {
+            case: 'socketAddress',
+            value: { address: '10.0.0.1', portSpecifier: { case: 'portValue', value: 8088 }, ipv4Compat: true },
+          },
+        },
+        labels: { a: 'b' },
+      },
       request: {
         time: { seconds: 1_795_344_823n, nanos: 7 },
         http: {
@@ -129,6 +137,18 @@ describe('decodeCheckRequest', () => {
       }),
     );
     expect([twice.header('x-a'), twice.header('host')]).toEqual(['1, 2', 'own']);
+  });
+
+  it('knows the port of the listener and the target of the backend, when asked', () => {
+    const at = (extensions: Record<string, string>, path = '/orders/7/items?a=1') =>
+      decoded(encoded({ path, extensions }));
+    expect(at({}).listenerPort).toBe(8088);
+    expect(decoded(Buffer.alloc(0)).listenerPort).toBeUndefined();
+    expect(at({}).backendTarget).toBeUndefined();
+    const rewrite = { rewrite_pattern: '^/orders/([^/]+)/(.*)$', rewrite_substitution: '/$internal/\\2/of/\\1' };
+    expect(at(rewrite).backendTarget).toBe('/$internal/items/of/7?a=1');
+    expect(at(rewrite, '/other').backendTarget).toBe('/other');
+    expect(at({ rewrite_pattern: '(', rewrite_substitution: '' }, '/a').backendTarget).toBe('/a');
   });
 
   it('agrees with the writer of the warm-up', () => {

@@ -24,7 +24,7 @@ const ALLOWED = new WeakMap<App, Allow>();
 
 /**
  * Decides one request in the order of the contract: signature present 2100, parsed 2101, access key 2113 / 3103, secret 2114,
- * tenant 3104, workspace 3105, time 2115, MAC 2102, digest 2116, grant 2300, signing for the backend 2109 / 2110 / 2103. The
+ * workspace 3105, time 2115, MAC 2102, digest 2116, grant 2300, signing for the backend 2109 / 2110 / 2103. The
  * first failure is the answer. Pure and synchronous; never throws for anything a client sends.
  * @param nowMs Unix milliseconds.
  */
@@ -68,7 +68,7 @@ function identify(
   const { app, key } = caller as Required<Pick<Caller, 'app' | 'key'>>;
   const stale = timeFault(signature, input, policy.clockSkewSeconds, nowMs);
   if (stale !== undefined) return deny('2115', stale, app);
-  if (!key.verify(text.text, signature.signature) && !tolerated(signature, input, policy, key)) {
+  if (!key.verify(text.text, signature.signature) && !fitsOtherwise(signature, input, policy, key)) {
     return { ...deny('2102', macFault(signature), app), stringToSign: shownStringToSign(signature, input) };
   }
   const body = bodyFault(signature, input, policy);
@@ -103,7 +103,6 @@ function callerFault(accessKey: string, caller: Caller | undefined, nowMs: numbe
     return deny('2114', `${shown} expired at ${new Date(caller.expiresAt * 1000).toISOString()}`, app);
   }
   if (caller.key === undefined) return deny('2114', `${shown} has no usable secret at the gateway`, app);
-  if (app.tenant === '') return deny('3104', `the App of ${shown} belongs to no tenant`, app);
   if (app.workspace === '') return deny('3105', `the App of ${shown} belongs to no workspace`, app);
   return undefined;
 }
@@ -136,17 +135,29 @@ function timeFault(
   return undefined;
 }
 
-function tolerated(
+/**
+ * Whether the signature fits the request as the client may have had it before it reached us: Host still with its port, and, in
+ * tolerant mode, the target before its HTTP library percent-encoded it.
+ */
+function fitsOtherwise(
   signature: SofaSignature,
   input: CheckInput,
   policy: SignaturePolicy,
   key: NonNullable<Caller['key']>,
 ): boolean {
-  if (!policy.tolerant || !signature.headers.includes('(request-target)')) return false;
-  const target = decodedTarget(input.target);
-  if (target === input.target) return false;
-  const text = signingString(signature, input, target);
-  return 'text' in text && key.verify(text.text, signature.signature);
+  const host = input.header('host') ?? '';
+  const withPort = input.listenerPort !== undefined && covers(signature, 'host') && !/:\d*$/.test(host);
+  const hosts = withPort ? [host, `${host}:${input.listenerPort}`] : [host];
+  const decoded = policy.tolerant ? decodedTarget(input.target) : input.target;
+  const targets = decoded === input.target ? [decoded] : [input.target, decoded];
+  return targets.some((target) =>
+    hosts.some((name) => {
+      if (target === input.target && name === host) return false; // tried already
+      const header = (asked: string) => (asked === 'host' ? name : input.header(asked));
+      const text = signingString(signature, { method: input.method, target, header });
+      return 'text' in text && key.verify(text.text, signature.signature);
+    }),
+  );
 }
 
 function macFault(signature: SofaSignature): string {
@@ -188,6 +199,9 @@ function shownStringToSign(signature: SofaSignature, input: CheckInput): string 
   return 'text' in shown ? printable(shown.text.replaceAll('\n', '\\n'), 1000) : '';
 }
 
+/** Meant for the gateway: a backend that had them could send the request again in the App's name. */
+const CREDENTIALS = ['authorization'] as const;
+
 function allowed(app: App): Allow {
   let allow = ALLOWED.get(app);
   if (allow === undefined) {
@@ -196,7 +210,7 @@ function allowed(app: App): Allow {
       code: '1000',
       app,
       setHeaders: [[APP_ID_HEADER, app.id]],
-      removeHeaders: [],
+      removeHeaders: CREDENTIALS,
     } satisfies Allow);
     ALLOWED.set(app, allow);
   }
@@ -219,5 +233,6 @@ function signForBackend(
   const wholeBody = policy.signature !== undefined && policy.signature.digest !== 'ignore';
   const signed = resign(input, service.accessKey, service.key, wholeBody, nowMs);
   if (typeof signed === 'string') return deny('2103', signed, allow.app);
-  return { ...allow, setHeaders: [...allow.setHeaders, ...signed] };
+  const removeHeaders = allow.removeHeaders.filter((name) => !signed.some(([set]) => set === name));
+  return { ...allow, setHeaders: [...allow.setHeaders, ...signed], removeHeaders };
 }

@@ -9,8 +9,10 @@ export interface CheckInput extends SignedRequest {
   readonly policy: string;
   readonly apiId: string;
   readonly groupId: string;
+  /** Port the request came in on. Envoy may have taken it off the Host header, which the client signed with it. */
+  readonly listenerPort?: number | undefined;
   /** Target the backend will be asked for where the route rewrites it; what re-signing covers. Default: `target`. */
-  readonly backendTarget?: string;
+  readonly backendTarget?: string | undefined;
 }
 
 export type HeaderPair = readonly [name: string, value: string];

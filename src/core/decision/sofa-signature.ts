@@ -156,12 +156,11 @@ export type SigningString = { readonly text: string } | { readonly missing: stri
 export function signingString(
   covered: Pick<SofaSignature, 'headers' | 'created' | 'expires'>,
   request: SignedRequest,
-  target = request.target,
 ): SigningString {
   let text = '';
   for (const name of covered.headers) {
     if (text !== '') text += '\n';
-    const value = coveredValue(name, covered, request, target);
+    const value = coveredValue(name, covered, request);
     if (value === undefined) return { missing: name };
     text += `${name}: ${value}`;
   }
@@ -172,9 +171,8 @@ function coveredValue(
   name: string,
   covered: Pick<SofaSignature, 'created' | 'expires'>,
   request: SignedRequest,
-  target: string,
 ): string | undefined {
-  if (name === '(request-target)') return `${request.method.toLowerCase()} ${target}`;
+  if (name === '(request-target)') return `${request.method.toLowerCase()} ${request.target}`;
   if (name === '(created)') return covered.created;
   if (name === '(expires)') return covered.expires;
   return request.header(name.toLowerCase());

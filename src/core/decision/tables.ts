@@ -24,6 +24,7 @@ export interface App {
   readonly id: string;
   readonly name: string;
   readonly workspace: string;
+  /** Empty where tenants are not used. */
   readonly tenant: string;
   readonly enabled: boolean;
   readonly grantedApiIds: ReadonlySet<string>;

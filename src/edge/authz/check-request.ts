@@ -1,4 +1,5 @@
 import type { CheckInput } from '../../core/decision/decision.js';
+import { rewrittenTarget } from './backend-target.js';
 
 /**
  * The few fields of envoy.service.auth.v3.CheckRequest that a decision needs, read straight from the bytes of the message.
@@ -12,10 +13,26 @@ export class CheckRequest implements CheckInput {
   apiId = '';
   groupId = '';
   body: Uint8Array = NO_BODY;
-  backendTarget?: string;
   /** Names (lower-case, as Envoy sends them) and values by turns, in the order of the request. */
   readonly headers: string[] = [];
   readonly #extensions: string[] = [];
+
+  /** Where in the message the Peer `destination` stands: it is looked into only when asked, which is seldom. */
+  destination: readonly [message: Buffer, start: number, end: number] | undefined;
+
+  /** Port of the listener; undefined when the message does not say. */
+  get listenerPort(): number | undefined {
+    if (!this.destination) return undefined;
+    const [message, start, end] = this.destination;
+    port = 0;
+    return fields(message, start, end, this, peerField) && port > 0 ? port : undefined;
+  }
+
+  /** Where the route rewrites the path, the target that the backend will see. */
+  get backendTarget(): string | undefined {
+    const pattern = this.extension('rewrite_pattern');
+    return pattern && rewrittenTarget(this.target, pattern, this.extension('rewrite_substitution') ?? '');
+  }
 
   /** Value of a header by lower-case name, trimmed; several lines joined with `, `. `host` falls back to the authority. */
   header(name: string): string | undefined {
@@ -62,6 +79,11 @@ export function decodeCheckRequest(message: Buffer): CheckRequest | undefined {
 /** Handles one length-delimited field whose content is `[start, end)`. False = malformed. */
 type Field = (buffer: Buffer, number: number, start: number, end: number, into: CheckRequest) => boolean;
 
+/** SocketAddress.port_value: field 3, a varint. */
+const PORT_TAG = 3 << 3;
+/** Value of the field with {@link PORT_TAG} that was met last. */
+let port = 0;
+
 /** Position after the varint that {@link varint} read last. */
 let next = 0;
 
@@ -75,6 +97,7 @@ function fields(buffer: Buffer, from: number, end: number, into: CheckRequest, f
     switch (tag % 8) {
       case 0:
         if (varint(buffer, at, end) < 0) return false;
+        if (tag === PORT_TAG) port = varint(buffer, at, end);
         at = next;
         break;
       case 1:
@@ -119,11 +142,19 @@ const checkField: Field = (buffer, number, start, end, into) =>
 
 const attributesField: Field = (buffer, number, start, end, into) => {
   if (number === 4) return fields(buffer, start, end, into, requestField);
+  if (number === 2) into.destination = [buffer, start, end];
   if (number !== 10) return true;
   if (!pair(buffer, start, end)) return false;
   into.setExtension(pairKey, pairValue);
   return true;
 };
+
+/** Peer.address.socket_address. */
+const peerField: Field = (buffer, number, start, end, into) =>
+  number === 1 ? fields(buffer, start, end, into, addressField) : true;
+const addressField: Field = (buffer, number, start, end, into) =>
+  number === 1 ? fields(buffer, start, end, into, skipField) : true;
+const skipField: Field = () => true;
 
 const requestField: Field = (buffer, number, start, end, into) =>
   number === 2 ? fields(buffer, start, end, into, httpField) : true;

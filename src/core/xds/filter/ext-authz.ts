@@ -24,6 +24,8 @@ const HEADERS = [
   'date',
   'digest',
   HEADER.gatewayHost,
+  // Made by Envoy before; the edge puts it into the body of refusals.
+  'x-request-id',
 ] as const;
 const HEADER_PREFIXES = ['x-app-', 'x-ca-', 'x-gateway-'] as const;
 
@@ -71,11 +73,35 @@ export function authzOn(route: RouteIr, policy: PolicyIr, group: GroupIr, fleet:
     override: {
       case: 'checkSettings',
       value: {
-        contextExtensions: { api: route.apiId, group: group.id, policy: policy.name },
+        contextExtensions: {
+          api: route.apiId,
+          group: group.id,
+          policy: policy.name,
+          ...replyStyle(fleet),
+          ...(policy.resignClusterId !== undefined && backendPath(route)),
+        },
         disableRequestBodyBuffering: bytes === 0,
         ...(bytes > 0 &&
           bytes !== fleet.maxBodyBytes && { withRequestBody: { maxRequestBytes: bytes, packAsBytes: true } }),
       },
     },
   });
+}
+
+/** What the edge writes refusals with, where the fleet departs from the defaults, which the edge knows. */
+function replyStyle({ headers, docsUrl }: FleetIr): Record<string, string> {
+  return {
+    ...(headers.resultCode !== DEFAULT_REPLY.resultCode && { code_header: headers.resultCode }),
+    ...(headers.memo !== DEFAULT_REPLY.memo && { memo_header: headers.memo }),
+    ...(docsUrl !== DEFAULT_REPLY.docsUrl && { docs_url: docsUrl }),
+  };
+}
+
+/** Same as the edge's own defaults (src/edge/authz/check-response.ts). */
+const DEFAULT_REPLY = { resultCode: 'x-gateway-result-code', memo: 'x-gateway-memo', docsUrl: '/codes/' } as const;
+
+/** How the path is rewritten later: what is signed for the backend must be the path it will see. */
+function backendPath({ action }: RouteIr): Record<string, string> {
+  if (action.kind !== 'forward' || !action.rewrite) return {};
+  return { rewrite_pattern: action.rewrite.pattern, rewrite_substitution: action.rewrite.substitution };
 }
