@@ -58,7 +58,10 @@ export function sortOptions(command: Command): void {
 }
 
 /** The workspace to work in: the option, else the one a definitions file names, else `default`. */
-export function workspaceOf(options: { workspace?: string }, file?: { name: string; workspace?: string }): string {
+export function workspaceOf(
+  options: { workspace?: string },
+  file?: { readonly name: string; readonly workspace?: string },
+): string {
   const own = file?.workspace;
   if (own !== undefined && options.workspace !== undefined && own !== options.workspace) {
     throw usage(
@@ -72,6 +75,15 @@ export function workspaceOf(options: { workspace?: string }, file?: { name: stri
   }
   return workspace;
 }
+
+/** What --limit gives: how many items to show. */
+export function countOf(limit: string): number {
+  if (!/^[1-9]\d{0,4}$/.test(limit)) throw usage(`--limit takes a number from 1 to 99999, not "${limit}".`);
+  return Number(limit);
+}
+
+/** Most items of one page of the admin API. */
+const LARGEST_PAGE = 1000;
 
 /** What the controller answered. */
 export interface Answer<T> {
@@ -103,7 +115,7 @@ export class AdminClient {
    * @throws CliError refused (3) with every fault of the problem for 4xx, internal (5) for 5xx, unreachable (4) when
    * nothing answers or something that is no controller does.
    */
-  async ask<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer<T>> {
+  async ask<T>(method: string, path: string, body?: unknown): Promise<Answer<T>> {
     const init: RequestInit = {
       method,
       redirect: 'manual',
@@ -111,8 +123,9 @@ export class AdminClient {
       headers: {
         accept: 'application/json, application/problem+json',
         ...(this.#token !== undefined && { authorization: `Bearer ${this.#token}` }),
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-        ...headers,
+        ...(body !== undefined && {
+          'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
+        }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     };
@@ -134,18 +147,17 @@ export class AdminClient {
     return { status: response.status, headers: response.headers, body: parsed as T };
   }
 
-  /** All items of a paged list; follows `nextCursor` to the end. */
-  async list<T>(path: string): Promise<T[]> {
+  /** The first `most` items of a paged list; follows the cursors. */
+  async list<T>(path: string, most = Number.POSITIVE_INFINITY, filter = new URLSearchParams()): Promise<T[]> {
     const items: T[] = [];
-    let cursor: string | undefined;
-    do {
-      const more =
-        cursor === undefined ? path : `${path}${path.includes('?') ? '&' : '?'}cursor=${encodeURIComponent(cursor)}`;
-      const { body } = await this.ask<{ items: T[]; nextCursor?: string | null }>('GET', more);
+    const query = new URLSearchParams(filter);
+    for (;;) {
+      query.set('limit', String(Math.min(most - items.length, LARGEST_PAGE)));
+      const { body } = await this.ask<{ items: T[]; next?: string }>('GET', `${path}?${query}`);
       items.push(...body.items);
-      cursor = body.nextCursor ?? undefined;
-    } while (cursor !== undefined);
-    return items;
+      if (body.next === undefined || body.items.length === 0 || items.length >= most) return items;
+      query.set('cursor', body.next);
+    }
   }
 
   #unreachable(error: unknown): CliError {
@@ -220,12 +232,12 @@ function secondsToMs(text: string): number {
 
 /** The token: option or variable, else the named file, else the one `paifang up` left in its data directory. */
 function tokenOf({ token, tokenFile }: ServerOptions): string | undefined {
-  if (token !== undefined) return token.trim();
-  const file = tokenFile ?? join(process.env.PAIFANG_DATA_DIR || '.paifang', TOKEN_FILE);
+  if (token) return token.trim();
+  const file = tokenFile || join(process.env.PAIFANG_DATA_DIR || '.paifang', TOKEN_FILE);
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (error) {
-    if (tokenFile === undefined) return undefined;
+    if (!tokenFile) return undefined;
     throw usage(`the token file ${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
   }
 }

@@ -1,11 +1,10 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { AdminClient, type ServerOptions, withServer, workspaceOf } from './admin.js';
-import type { ReadFile } from './definitions-file.js';
-import { difference, type ObjectChange, printDifference } from './difference.js';
+import { type ObjectChange, printDifference } from './difference.js';
 import { CliError, EXIT, usage } from './exit.js';
-import { heldBy, workspacePath } from './resources.js';
-import { action, json, line, note, paint } from './terminal.js';
+import { namesOf, type Outcome, printWarnings, workspacePath } from './resources.js';
+import { action, json, line, paint } from './terminal.js';
 
 interface ApplyOptions extends ServerOptions {
   readonly filename: string;
@@ -47,63 +46,50 @@ async function apply(options: ApplyOptions) {
   const { readDefinitionsFile } = await import('./definitions-file.js');
   const file = readDefinitionsFile(options.filename);
   if (file.definitions === undefined) return file.fail(options);
-  const { definitions } = file;
-  const workspace = workspaceOf(options, {
-    name: options.filename,
-    ...(definitions.workspace !== undefined && { workspace: definitions.workspace }),
-  });
+  const workspace = workspaceOf(options, { name: options.filename, ...file.definitions });
   const admin = new AdminClient(options);
-  const held = await heldBy(admin, workspace);
-  const changes = difference(held, definitions, { prune: options.prune === true });
-  if (!options.json && !options.quiet) {
-    if (changes.length > 0) printDifference(changes);
-    else line(`Workspace ${workspace} holds all of this already.`);
-  }
-  if (!options.dryRun && changes.length > 0) await confirm(options, changes);
-  return send(admin, workspace, file, changes, options);
-}
-
-/** What the controller says about a change set. */
-interface Receipt {
-  readonly release?: number | { readonly number: number } | null;
-}
-
-async function send(
-  admin: AdminClient,
-  workspace: string,
-  file: ReadFile,
-  changes: readonly ObjectChange[],
-  options: ApplyOptions,
-) {
-  const path = `${workspacePath(workspace)}/changesets${options.dryRun ? '?dryRun=true' : ''}`;
-  const body = {
+  const path = `${workspacePath(workspace)}/changesets`;
+  const changeSet = {
     message: options.message ?? `apply ${options.filename === '-' ? 'standard input' : options.filename}`,
     definitions: file.definitions,
     prune: options.prune === true,
     publish: options.draft !== true,
   };
-  const { body: receipt } = await admin.ask<Receipt>('POST', path, body);
-  const release = typeof receipt?.release === 'object' ? receipt.release?.number : receipt?.release;
-  if (options.json) json({ workspace, dryRun: options.dryRun === true, changes, release: release ?? null });
-  else if (options.dryRun) line(paint('green', 'The controller would take this. Nothing was changed.'));
-  else if (release !== undefined && release !== null)
-    line(paint('green', `Release ${release} of workspace ${workspace}.`));
-  else line(options.draft ? 'Stored as drafts; traffic is unchanged.' : 'Nothing to release.');
+  // The controller says what would change: it alone knows what is stored and what is in force.
+  const { body: plan } = await admin.ask<Outcome>('POST', `${path}?dryRun=true`, changeSet);
+  const changes = plan.changes.filter((change): change is ObjectChange => change.change !== 'unchanged');
+  const nothing = changes.length === 0 && plan.published.length === 0 && plan.removed.length === 0;
+  if (!options.json && !options.quiet) show(workspace, plan, changes, nothing);
+  if (options.dryRun || nothing) {
+    if (options.json) json(plan);
+    else if (options.dryRun && !options.quiet)
+      line(paint('green', 'The controller would take this. Nothing was changed.'));
+    return EXIT.ok;
+  }
+  await confirm(options, changes.length + plan.published.length);
+  const { body: outcome } = await admin.ask<Outcome>('POST', path, changeSet);
+  if (options.json) json(outcome);
+  else if (outcome.release === null) line('Stored as drafts; traffic is unchanged.');
+  else line(paint('green', `Release ${outcome.release} of workspace ${workspace}.`));
   return EXIT.ok;
 }
 
-async function confirm(options: ApplyOptions, changes: readonly ObjectChange[]): Promise<void> {
+function show(workspace: string, plan: Outcome, changes: readonly ObjectChange[], nothing: boolean): void {
+  if (nothing) line(`Workspace ${workspace} holds all of this already.`);
+  if (changes.length > 0) printDifference(changes);
+  const written = new Set(changes.map(({ kind, name }) => `${kind} ${name}`));
+  const earlier = namesOf(plan.published).filter((name) => !written.has(name));
+  if (earlier.length > 0) line(`Stored before and published now: ${earlier.join(', ')}.`);
+  printWarnings(plan);
+}
+
+async function confirm(options: ApplyOptions, count: number): Promise<void> {
   if (options.yes) return;
   if (!process.stdin.isTTY || options.filename === '-' || options.json) {
-    throw usage(
-      `${changes.length} objects would change, and there is no terminal to ask on.`,
-      'Look with --dry-run, then add --yes.',
-    );
+    const what = count === 1 ? 'one object' : `${count} objects`;
+    throw usage(`${what} would change, and there is no terminal to ask on.`, 'Look with --dry-run, then add --yes.');
   }
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   const answer = await prompt.question('Apply? [y/N] ').finally(() => prompt.close());
-  if (!/^y(es)?$/i.test(answer.trim())) {
-    note('Nothing was changed.');
-    throw new CliError(EXIT.finding, 'not applied.');
-  }
+  if (!/^y(es)?$/i.test(answer.trim())) throw new CliError(EXIT.finding, 'not applied; nothing was changed.');
 }

@@ -18,6 +18,7 @@ import { addSign } from './sign.js';
 import { addStatus } from './status.js';
 import { addValidate } from './validate.js';
 import { addVersion } from './version.js';
+import { addWorkspaces } from './workspaces.js';
 
 /** Adds the client verbs to `program`, in the order in which help shows them. */
 export function addClientCommands(program: Command): void {
@@ -32,7 +33,7 @@ export function addClientCommands(program: Command): void {
 
   for (const add of [addValidate, addCompile, addDiff, addApply, addDump, addGet, addPublish, addReleases])
     add(program);
-  for (const add of [addCredentials, addLogs, addParseLog, addCodes, addSign, addCurl]) add(program);
+  for (const add of [addWorkspaces, addCredentials, addLogs, addParseLog, addCodes, addSign, addCurl]) add(program);
   for (const add of [addStatus, addBootstrap, addVersion]) add(program);
   sortOptions(program);
   program.addHelpText(

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { AdminClient, type ServerOptions, withServer, workspaceOf } from './admin.js';
 import { difference, printDifference } from './difference.js';
 import { EXIT } from './exit.js';
-import { heldBy, releaseNumber } from './resources.js';
+import { heldBy, releaseOf } from './resources.js';
 import { action, json, report } from './terminal.js';
 
 interface DiffOptions extends ServerOptions {
@@ -15,7 +15,10 @@ interface DiffOptions extends ServerOptions {
 export function addDiff(program: Command): void {
   withServer(program.command('diff'))
     .requiredOption('-f, --filename <file>', 'definitions file, YAML or JSON; - for standard input')
-    .option('--release <number>', 'compare with this release instead of the latest state')
+    .option(
+      '--release <number>',
+      'compare with this release, or "latest" for what is in force (default: what is stored, drafts too)',
+    )
     .option('--no-prune', 'ignore what only the workspace holds')
     .summary('show how a file and a workspace differ')
     .description(
@@ -51,11 +54,8 @@ async function diff(options: DiffOptions) {
     return EXIT.usage;
   }
   const { definitions } = file;
-  const release = options.release === undefined ? undefined : releaseNumber(options.release);
-  const workspace = workspaceOf(options, {
-    name: options.filename,
-    ...(definitions.workspace !== undefined && { workspace: definitions.workspace }),
-  });
+  const release = releaseOf(options.release);
+  const workspace = workspaceOf(options, { name: options.filename, ...definitions });
   const held = await heldBy(new AdminClient(options), workspace, release);
   const changes = difference(held, definitions, { prune: options.prune });
   if (options.json) json({ workspace, release: release ?? null, same: changes.length === 0, changes });

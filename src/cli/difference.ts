@@ -1,19 +1,20 @@
+import { pointerSegment } from '../core/diagnostic.js';
 import type { Definitions, Spec } from '../core/model/definitions.js';
 import { KINDS, type Kind, PLURAL } from '../core/model/kind.js';
 import { line, paint, visible } from './terminal.js';
 
-/** What would happen to one object. */
+/** What would happen, or has happened, to one object. The admin API answers with the same shape. */
 export interface ObjectChange {
-  readonly change: 'create' | 'update' | 'delete';
   readonly kind: Kind;
   readonly name: string;
-  /** Only for updates: each value that differs. */
+  readonly change: 'created' | 'changed' | 'deleted';
+  /** Each value that differs; empty for objects that are created or deleted. */
   readonly fields: readonly FieldChange[];
 }
 
 /** One value that differs; `before` or `after` is absent where there is none. */
 export interface FieldChange {
-  /** As people write it: `match.methods[1]`. */
+  /** JSON pointer into the spec. */
   readonly path: string;
   readonly before?: unknown;
   readonly after?: unknown;
@@ -30,10 +31,10 @@ export function difference(before: Definitions, after: Definitions, { prune }: {
     return [...new Set([...old.keys(), ...now.keys()])].sort().flatMap((name): ObjectChange[] => {
       const was = old.get(name);
       const is = now.get(name);
-      if (is === undefined) return prune ? [{ change: 'delete', kind, name, fields: [] }] : [];
-      if (was === undefined) return [{ change: 'create', kind, name, fields: [] }];
+      if (is === undefined) return prune ? [{ kind, name, change: 'deleted', fields: [] }] : [];
+      if (was === undefined) return [{ kind, name, change: 'created', fields: [] }];
       const fields = compare(was, is, '');
-      return fields.length > 0 ? [{ change: 'update', kind, name, fields }] : [];
+      return fields.length > 0 ? [{ kind, name, change: 'changed', fields }] : [];
     });
   });
 }
@@ -44,23 +45,20 @@ function byName(specs: readonly Spec[] | undefined): Map<string, Spec> {
 
 function compare(before: unknown, after: unknown, path: string): FieldChange[] {
   if (Object.is(before, after)) return [];
-  if (Array.isArray(before) && Array.isArray(after)) {
-    const indices = Array.from({ length: Math.max(before.length, after.length) }, (_, i) => i);
-    return indices.flatMap((i) => compare(before[i], after[i], `${path}[${i}]`));
+  const bothContain = isContainer(before) && isContainer(after) && Array.isArray(before) === Array.isArray(after);
+  if (!bothContain) {
+    return [{ path, ...(before !== undefined && { before }), ...(after !== undefined && { after }) }];
   }
-  if (isMapping(before) && isMapping(after)) {
-    const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
-    return keys.flatMap((key) => compare(before[key], after[key], path === '' ? key : `${path}.${key}`));
-  }
-  return [{ path, ...(before !== undefined && { before }), ...(after !== undefined && { after }) }];
+  const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  return keys.flatMap((key) => compare(before[key], after[key], `${path}/${pointerSegment(key)}`));
 }
 
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function isContainer(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
 }
 
-const SIGN = { create: '+', update: '~', delete: '-' } as const;
-const COLOUR = { create: 'green', update: 'yellow', delete: 'red' } as const;
+const SIGN = { created: '+', changed: '~', deleted: '-' } as const;
+const COLOUR = { created: 'green', changed: 'yellow', deleted: 'red' } as const;
 
 /** Prints changes for a person: one line an object, one line a value below it, and the sum. */
 export function printDifference(changes: readonly ObjectChange[]): void {
@@ -72,16 +70,13 @@ export function printDifference(changes: readonly ObjectChange[]): void {
       line(`    ${visible(field.path)}: ${before} → ${after}`);
     }
   }
-  line(sumOf(changes));
+  const count = (change: ObjectChange['change']) => changes.filter((c) => c.change === change).length;
+  line(`${count('created')} created, ${count('changed')} changed, ${count('deleted')} deleted.`);
 }
 
-/** `2 to create, 1 to update, 0 to delete`. */
-function sumOf(changes: readonly ObjectChange[]): string {
-  const count = (change: ObjectChange['change']) => changes.filter((c) => c.change === change).length;
-  return `${count('create')} to create, ${count('update')} to update, ${count('delete')} to delete.`;
-}
+const LONGEST_VALUE = 120;
 
 function value(of: unknown): string {
   const text = visible(JSON.stringify(of));
-  return text.length > 120 ? `${text.slice(0, 119)}…` : text;
+  return text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE - 1)}…` : text;
 }

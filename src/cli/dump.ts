@@ -4,7 +4,7 @@ import type { Definitions } from '../core/model/definitions.js';
 import { KINDS, PLURAL } from '../core/model/kind.js';
 import { AdminClient, type ServerOptions, withServer, workspaceOf } from './admin.js';
 import { usage } from './exit.js';
-import { heldBy, releaseNumber } from './resources.js';
+import { heldBy, releaseOf } from './resources.js';
 import { action, note } from './terminal.js';
 
 interface DumpOptions extends ServerOptions {
@@ -15,7 +15,10 @@ interface DumpOptions extends ServerOptions {
 /** `paifang dump`: a workspace as a definitions file. */
 export function addDump(program: Command): void {
   withServer(program.command('dump'))
-    .option('--release <number>', 'as of this release instead of the latest state')
+    .option(
+      '--release <number>',
+      'as of this release, or "latest" for what is in force (default: what is stored, drafts too)',
+    )
     .option('-o, --output <file>', 'write here instead of to standard output')
     .summary('print a workspace as a definitions file')
     .description(
@@ -34,7 +37,7 @@ Examples:
 
 async function dump(options: DumpOptions): Promise<void> {
   const workspace = workspaceOf(options);
-  const release = options.release === undefined ? undefined : releaseNumber(options.release);
+  const release = releaseOf(options.release);
   const held = await heldBy(new AdminClient(options), workspace, release);
   const text = options.json
     ? `${JSON.stringify(sorted(held, workspace), null, 2)}\n`

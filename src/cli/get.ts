@@ -20,7 +20,9 @@ export function addGet(program: Command): void {
       new Option('-o, --output <format>', 'format').choices(['table', 'yaml', 'json', 'name']).default('table'),
     )
     .summary('show stored objects')
-    .description('Lists the objects of a kind with their state, or shows one with its whole definition.')
+    .description(
+      'Lists the objects of a kind with their state, or shows one with its whole definition. `*` beside a state: stored changes are not published yet.',
+    )
     .addHelpText(
       'after',
       `
@@ -44,7 +46,7 @@ async function get(kindText: string, name: string | undefined, options: GetOptio
     else process.stdout.write(await yamlOf(body));
     return;
   }
-  const all = await admin.list<Shown>(`${objectPath(workspace, kind)}?limit=200`);
+  const all = await admin.list<Shown>(objectPath(workspace, kind));
   if (output === 'json') json(all);
   else if (output === 'yaml') process.stdout.write(await yamlOf(all));
   else if (output === 'name') for (const { name: each } of all) line(each);
@@ -55,7 +57,7 @@ async function get(kindText: string, name: string | undefined, options: GetOptio
 function columnsOf(kind: Kind): Column<Shown>[] {
   return [
     { head: 'NAME', cell: (o) => o.name },
-    { head: 'STATE', cell: (o) => o.state },
+    { head: 'STATE', cell: (o) => `${o.state}${o.pending && o.inForce !== null ? ' *' : ''}` },
     { head: 'REV', cell: (o) => o.revision, right: true },
     ...DETAILS[kind],
     { head: 'ID', cell: (o) => o.id },

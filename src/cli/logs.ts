@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { AccessRecord } from '../core/accesslog/record.js';
-import { AdminClient, type ServerOptions, withServer, workspaceOf } from './admin.js';
+import { AdminClient, countOf, type ServerOptions, withServer, workspaceOf } from './admin.js';
 import { CliError, EXIT, usage } from './exit.js';
 import { explainRequest, requestTable } from './requests.js';
 import { workspacePath } from './resources.js';
@@ -51,13 +51,11 @@ Exit status: 0, 1 with --request-id when there is no such request.`,
 }
 
 async function logs(options: LogsOptions) {
-  if (!/^[1-9]\d{0,4}$/.test(options.limit))
-    throw usage(`--limit takes a number from 1 to 99999, not "${options.limit}".`);
   const admin = new AdminClient(options);
   const path = `${workspacePath(workspaceOf(options))}/requests`;
   const filter = filterOf(options);
   if (options.follow) return follow(admin, path, filter, options);
-  const records = await page(admin, path, filter, Number(options.limit));
+  const records = (await latest(admin, path, filter, countOf(options.limit))).map(({ record }) => record);
   const [only] = records;
   if (options.requestId !== undefined && only === undefined) {
     throw new CliError(
@@ -74,7 +72,7 @@ async function logs(options: LogsOptions) {
 }
 
 function filterOf(options: LogsOptions): URLSearchParams {
-  const filter = new URLSearchParams();
+  const filter = new URLSearchParams({ unparsed: 'false' });
   const { requestId, api, app, code, since, from, to } = options;
   for (const [name, value] of Object.entries({ requestId, api, app, code }))
     if (value !== undefined) filter.set(name, value);
@@ -99,27 +97,22 @@ function timeOf(text: string, option: string): number {
   return ms;
 }
 
-interface Page {
-  readonly items: AccessRecord[];
-  readonly nextCursor?: string | null;
+/** A stored request and the place in the log it was read from, or a line that could not be read. */
+type Item = Stored | { readonly kind: 'unparsed' };
+interface Stored {
+  readonly kind: 'request';
+  readonly record: AccessRecord;
+  readonly origin: { readonly node: string; readonly file: string; readonly offset: number };
 }
 
 /** The latest `limit` requests that fit, oldest first. */
-async function page(admin: AdminClient, path: string, filter: URLSearchParams, limit: number): Promise<AccessRecord[]> {
-  const found: AccessRecord[] = [];
-  let cursor: string | undefined;
-  do {
-    const query = new URLSearchParams(filter);
-    query.set('limit', String(Math.min(limit - found.length, 200)));
-    if (cursor !== undefined) query.set('cursor', cursor);
-    const { body } = await admin.ask<Page>('GET', `${path}?${query}`);
-    found.push(...body.items);
-    cursor = body.items.length > 0 ? (body.nextCursor ?? undefined) : undefined;
-  } while (cursor !== undefined && found.length < limit);
-  return found.reverse();
+async function latest(admin: AdminClient, path: string, filter: URLSearchParams, limit: number): Promise<Stored[]> {
+  const items = await admin.list<Item>(path, limit, filter);
+  return items.filter((item) => item.kind === 'request').reverse();
 }
 
 const POLL_MS = 1000;
+const FOLLOW_LIMIT = 1000;
 /** A line arrives some time after its request began; looking back this far misses none that is not slower than that. */
 const LATE_MS = 60_000;
 
@@ -127,9 +120,10 @@ async function follow(admin: AdminClient, path: string, filter: URLSearchParams,
   const seen = new Map<string, number>();
   let headed = false;
   for (;;) {
-    const records = await page(admin, path, filter, 1000);
-    const fresh = records.filter((record) => !seen.has(keyOf(record)));
-    for (const record of fresh) seen.set(keyOf(record), record.time);
+    const stored = await latest(admin, path, filter, FOLLOW_LIMIT);
+    const unseen = stored.filter((each) => !seen.has(keyOf(each)));
+    for (const each of unseen) seen.set(keyOf(each), each.record.time);
+    const fresh = unseen.map(({ record }) => record);
     if (options.json) for (const record of fresh) process.stdout.write(`${JSON.stringify(record)}\n`);
     else if (fresh.length > 0) {
       const text = requestTable(fresh);
@@ -143,6 +137,6 @@ async function follow(admin: AdminClient, path: string, filter: URLSearchParams,
   }
 }
 
-function keyOf({ line: { request_id, node, start_time } }: AccessRecord): string {
-  return `${request_id} ${node} ${start_time}`;
+function keyOf({ origin: { node, file, offset } }: Stored): string {
+  return `${node} ${file} ${offset}`;
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { AdminClient, type ServerOptions, withServer, workspaceOf } from './admin.js';
-import { objectPath } from './resources.js';
+import { namesOf, type Outcome, objectPath, printWarnings } from './resources.js';
 import { action, json, line, visible } from './terminal.js';
 
 /** `paifang publish` and `paifang offline`: an API's way into traffic and out of it. */
@@ -26,13 +26,15 @@ export function addPublish(program: Command): void {
 
 async function move(verb: 'publish' | 'offline', api: string, options: ServerOptions): Promise<void> {
   const path = `${objectPath(workspaceOf(options), 'api', api)}/${verb}`;
-  const { body } = await new AdminClient(options).ask<{ release?: number | null } | undefined>('POST', path, {});
-  const release = body?.release ?? null;
-  if (options.json) json(body ?? null);
-  else if (!options.quiet) {
-    const state = verb === 'publish' ? 'online' : 'offline';
-    line(
-      `API ${visible(api)} is ${state}${release === null ? '; nothing had to change' : ` since release ${release}`}.`,
-    );
+  const { body } = await new AdminClient(options).ask<Outcome>('POST', path, {});
+  if (options.json) {
+    json(body);
+    return;
   }
+  if (options.quiet) return;
+  printWarnings(body);
+  const state = verb === 'publish' ? 'online' : 'offline';
+  const since = body.release === null ? '; nothing had to change' : ` since release ${body.release}`;
+  line(`API ${visible(api)} is ${state}${since}.`);
+  if (body.alsoPublished.length > 0) line(`Published along with it: ${namesOf(body.alsoPublished).join(', ')}.`);
 }

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { AdminClient, type ServerOptions, withServer, workspaceOf } from './admin.js';
-import { difference, printDifference } from './difference.js';
-import { usage } from './exit.js';
-import { heldBy, releaseNumber, workspacePath } from './resources.js';
+import { AdminClient, countOf, type ServerOptions, withServer, workspaceOf } from './admin.js';
+import { type ObjectChange, printDifference } from './difference.js';
+import { EXIT } from './exit.js';
+import { namesOf, type Outcome, printWarnings, releaseNumber, workspacePath } from './resources.js';
 import { facts, table } from './table.js';
 import { action, json, line } from './terminal.js';
 
@@ -12,6 +12,12 @@ interface Release {
   readonly author: string;
   readonly message: string;
   readonly createdAt: string;
+  readonly rollbackOf: number | null;
+  readonly summary: {
+    readonly published: number;
+    readonly removed: number;
+    readonly objects: { readonly published: readonly string[]; readonly removed: readonly string[] };
+  };
 }
 
 /** `paifang releases …`: what was published, what changed, and back again. */
@@ -52,19 +58,19 @@ Examples:
 }
 
 async function list(options: ServerOptions & { limit: string }): Promise<void> {
-  if (!/^[1-9]\d{0,3}$/.test(options.limit))
-    throw usage(`--limit takes a number from 1 to 9999, not "${options.limit}".`);
   const workspace = workspaceOf(options);
-  const path = `${workspacePath(workspace)}/releases?limit=${Math.min(200, Number(options.limit))}`;
-  const { body } = await new AdminClient(options).ask<{ items: Release[] }>('GET', path);
-  if (options.json) json(body.items);
-  else if (body.items.length === 0) line(`Workspace ${workspace} has published nothing yet.`);
+  const path = `${workspacePath(workspace)}/releases`;
+  const items = await new AdminClient(options).list<Release>(path, countOf(options.limit));
+  if (options.json) json(items);
+  else if (items.length === 0) line(`Workspace ${workspace} has published nothing yet.`);
   else {
     line(
-      table(body.items, [
+      table(items, [
         { head: 'RELEASE', cell: (r) => r.number, right: true },
         { head: 'TIME', cell: (r) => r.createdAt },
         { head: 'BY', cell: (r) => r.author },
+        { head: 'PUBLISHED', cell: (r) => r.summary.published, right: true },
+        { head: 'REMOVED', cell: (r) => r.summary.removed, right: true },
         { head: 'MESSAGE', cell: (r) => r.message, flexible: true },
       ]),
     );
@@ -74,37 +80,48 @@ async function list(options: ServerOptions & { limit: string }): Promise<void> {
 async function show(text: string, options: ServerOptions): Promise<void> {
   const path = `${workspacePath(workspaceOf(options))}/releases/${releaseNumber(text)}`;
   const { body } = await new AdminClient(options).ask<Release>('GET', path);
-  if (options.json) json(body);
-  else {
-    line(
-      facts([
-        ['release', body.number],
-        ['time', body.createdAt],
-        ['by', body.author],
-        ['message', body.message],
-      ]),
-    );
+  if (options.json) {
+    json(body);
+    return;
   }
+  const { objects, published, removed } = body.summary;
+  line(
+    facts([
+      ['release', body.number],
+      ['time', body.createdAt],
+      ['by', body.author],
+      ['message', body.message],
+      ['rollback of', body.rollbackOf],
+      ['published', `${published}${published > 0 ? `: ${objects.published.join(', ')}` : ''}`],
+      ['removed', `${removed}${removed > 0 ? `: ${objects.removed.join(', ')}` : ''}`],
+    ]),
+  );
 }
 
+interface Comparison {
+  readonly objects: readonly (Omit<ObjectChange, 'change'> & { readonly change: 'added' | 'changed' | 'removed' })[];
+}
+const CHANGE = { added: 'created', changed: 'changed', removed: 'deleted' } as const;
+
 async function compare(from: string, to: string, options: ServerOptions) {
-  const workspace = workspaceOf(options);
-  const admin = new AdminClient(options);
-  const [before, after] = await Promise.all([
-    heldBy(admin, workspace, releaseNumber(from)),
-    heldBy(admin, workspace, releaseNumber(to)),
-  ]);
-  const changes = difference(before, after, { prune: true });
-  if (options.json) json({ workspace, from: Number(from), to: Number(to), same: changes.length === 0, changes });
-  else printDifference(changes);
-  return changes.length === 0 ? 0 : 1;
+  const path = `${workspacePath(workspaceOf(options))}/releases/${releaseNumber(from)}/compare/${releaseNumber(to)}`;
+  const { body } = await new AdminClient(options).ask<Comparison>('GET', path);
+  if (options.json) json(body);
+  else printDifference(body.objects.map((object) => ({ ...object, change: CHANGE[object.change] })));
+  return body.objects.length === 0 ? EXIT.ok : EXIT.finding;
 }
 
 async function rollback(text: string, options: ServerOptions & { message?: string }): Promise<void> {
   const number = releaseNumber(text);
   const path = `${workspacePath(workspaceOf(options))}/releases/${number}/rollback`;
   const message = options.message === undefined ? {} : { message: options.message };
-  const { body } = await new AdminClient(options).ask<{ release?: number } | undefined>('POST', path, message);
-  if (options.json) json(body ?? null);
-  else line(`Release ${body?.release ?? '?'} holds what release ${number} held.`);
+  const { body } = await new AdminClient(options).ask<Outcome>('POST', path, message);
+  if (options.json) {
+    json(body);
+    return;
+  }
+  printWarnings(body);
+  if (body.release === null) line(`Release ${number} is what is in force already.`);
+  else line(`Release ${body.release} holds what release ${number} held.`);
+  if (body.kept && body.kept.length > 0) line(`Unpublished edits are kept: ${namesOf(body.kept).join(', ')}.`);
 }

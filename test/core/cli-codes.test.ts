@@ -3,8 +3,8 @@ import { CODES } from '../../src/core/codes/catalogue.js';
 import { paifang, paifangJson } from '../support/cli.js';
 
 const VERBS = [
-  ...['validate', 'compile', 'diff', 'apply', 'dump', 'get', 'publish', 'offline', 'releases', 'credentials', 'logs'],
-  ...['parse-log', 'codes', 'sign', 'curl', 'status', 'bootstrap', 'version'],
+  ...['validate', 'compile', 'diff', 'apply', 'dump', 'get', 'publish', 'offline', 'releases', 'workspaces', 'logs'],
+  ...['credentials', 'parse-log', 'codes', 'sign', 'curl', 'status', 'bootstrap', 'version'],
 ];
 
 describe('paifang codes', () => {
