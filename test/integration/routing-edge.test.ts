@@ -113,7 +113,9 @@ describe('asking', () => {
     const headers = lastCheck()?.request?.http?.headerMap?.headers ?? [];
     // Envoy itself adds whether it gives the whole body.
     const names = headers.map(({ key }) => key).filter((key) => !key.startsWith(':'));
-    expect(new Set(names)).toEqual(new Set([...Object.keys(sent), 'content-length', 'x-envoy-auth-partial-body']));
+    expect(new Set(names)).toEqual(
+      new Set([...Object.keys(sent), 'content-length', 'x-request-id', 'x-envoy-auth-partial-body']),
+    );
     const raw = headers
       .filter(({ key }) => key === 'x-signed-too')
       .map(({ rawValue }) => Buffer.from(rawValue).toString());

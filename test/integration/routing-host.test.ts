@@ -1,3 +1,4 @@
+import { connect } from 'node:http2';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startBackend } from '../support/backend.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
@@ -92,6 +93,31 @@ describe('the host selects the group', () => {
       gateway_host: 'nobody.example',
       api_id: null,
     });
+  });
+});
+
+describe('over HTTP/2', () => {
+  const ask = (authority: string, path: string) =>
+    new Promise<Record<string, unknown>>((resolve, reject) => {
+      const session = connect(`http://127.0.0.1:${gateway.port}`);
+      session.on('error', reject);
+      const stream = session.request({ ':authority': authority, ':path': path });
+      stream.on('error', reject);
+      stream.on('response', (headers) => {
+        resolve(headers);
+        session.destroy();
+      });
+    });
+
+  test.each([
+    ['orders.example.com', '/whoami', 200, '1000'],
+    ['ORDERS.example.com:1', '/whoami', 200, '1000'],
+    ['ORDERS.example.com', '/guarded', 502, '7777'],
+    ['nobody.example', '/whoami', 400, '3001'],
+    ['orders.example.com', '/none', 400, '3000'],
+    ['orders.example.com', '/a/../b', 400, '3999'],
+  ])('%s%s is %d with code %s', async (authority, path, status, code) => {
+    expect(await ask(authority, path)).toMatchObject({ ':status': status, 'x-gateway-result-code': code });
   });
 });
 

@@ -1,4 +1,4 @@
-import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { codeOf, type ResultCode } from '../../src/core/codes/catalogue.js';
 import { startBackend } from '../support/backend.js';
@@ -239,7 +239,9 @@ describe('a reply with status 400 keeps the connection', () => {
   ])('%s', async (_, path) => {
     const host = `GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`;
     const socket = connect(gateway.port, '127.0.0.1');
-    onCleanup(() => socket.destroy());
+    onCleanup(() => {
+      socket.destroy();
+    });
     let text = '';
     socket.setEncoding('latin1').on('data', (chunk: string) => {
       text += chunk;
