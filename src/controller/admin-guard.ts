@@ -34,7 +34,10 @@ export class AdminGuard implements CanActivate {
   constructor(private readonly tokens: AdminTokens) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    if (operationOf(context)?.open) return true;
+    const operation = operationOf(context);
+    // What /openapi.json does not describe does not exist.
+    if (operation === undefined) throw new Error(`${context.getClass().name}.${context.getHandler().name} is no operation`);
+    if (operation.open) return true;
     const request = context.switchToHttp().getRequest<CheckedRequest>();
     const header = request.headers.authorization;
     const token = /^Bearer ([A-Za-z0-9._~+/-]{1,512}=*)$/i.exec(header ?? '')?.[1];

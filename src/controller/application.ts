@@ -84,7 +84,7 @@ export async function createApplication(parts: ApplicationParts): Promise<NestFa
     },
     // What the router itself refuses (a path that is not percent-encoded text) is a problem like any other.
     frameworkErrors: write,
-    routerOptions: { maxParamLength: 600 },
+    routerOptions: { maxParamLength: 20_000 },
     requestTimeout: 60_000,
     return503OnClosing: true,
   });
@@ -93,7 +93,7 @@ export async function createApplication(parts: ApplicationParts): Promise<NestFa
     fastify.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => {
       if (body.length === 0) return done(null, undefined);
       const read = readBody(body as Buffer);
-      if (read.kind === 'value') return done(null, read.value ?? null);
+      if (read.kind === 'value') return done(null, read.value);
       done(new Problem('malformed-body', 'The body cannot be read.', read.faults));
     });
   }

@@ -2,7 +2,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../logger.js';
 import { StoreUnavailable } from '../store/outage.js';
-import { PROBLEMS, Problem, type ProblemName } from './problem.js';
+import { PROBLEMS, Problem } from './problem.js';
 import { wrongContentType } from './request-check.js';
 
 /** Turns everything thrown under a request into RFC 9457, once. Only faults of our own are logged with their stack. */
@@ -49,11 +49,7 @@ function problemOf(error: unknown, request: FastifyRequest): Problem {
       { 'retry-after': '1' },
     );
   }
-  const { code, statusCode, message } = error as { code?: string; statusCode?: number; message?: string };
-  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
-    return new Problem('body-too-large', 'The body is larger than 32 MiB. Split the change set.');
-  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
-    return wrongContentType(request.headers['content-type'] ?? '', 'application/json');
+  const { statusCode, message } = error as { statusCode?: number; message?: string };
   // A wait for the lock of the workspace that took too long (PostgreSQL lock_not_available, deadlock, serialization).
   const sql = (error as { driverError?: { code?: string } }).driverError?.code;
   if (sql === '55P03' || sql === '40P01' || sql === '40001') {
@@ -74,10 +70,18 @@ function problemOf(error: unknown, request: FastifyRequest): Problem {
         hint: 'The operations are listed at /openapi.json.',
       },
     ]);
+  if (status === 413) {
+    const detail = 'The body is larger than 32 MiB.';
+    return new Problem('body-too-large', detail, [
+      { code: 'limit', pointer: '', message: detail, hint: 'Split the change set.' },
+    ]);
+  }
+  if (status === 415) return wrongContentType(request.headers['content-type'] ?? '', 'application/json');
   if (typeof status === 'number' && status >= 400 && status < 500) {
-    const name: ProblemName =
-      status === 413 ? 'body-too-large' : status === 415 ? 'wrong-content-type' : 'malformed-request';
-    return new Problem(name, message ?? 'The request is not well-formed.');
+    const detail = message ?? 'The request is not well-formed.';
+    return new Problem('malformed-request', detail, [
+      { code: 'syntax', pointer: '', message: detail, hint: 'Compare it with /openapi.json.' },
+    ]);
   }
   return new Problem('internal', 'Something is wrong in the gateway itself; its log has more under this request id.');
 }

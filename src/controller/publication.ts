@@ -33,11 +33,16 @@ export async function select(
   );
   const included = await neverPublished(tx, coming);
   return {
-    upserts: [...coming, ...included].map(({ kind, name, id, revision, spec }) => ({ kind, name, id, revision, spec })),
-    removals: leaving.map(({ kind, name }) => ({ kind, name })),
-    included: included.map(({ kind, name }) => ({ kind, name })),
+    upserts: [...coming, ...included]
+      .sort(byName)
+      .map(({ kind, name, id, revision, spec }) => ({ kind, name, id, revision, spec })),
+    removals: leaving.sort(byName).map(({ kind, name }) => ({ kind, name })),
+    included: included.sort(byName).map(({ kind, name }) => ({ kind, name })),
   };
 }
+
+/** The order in which answers tell objects. */
+const byName = (a: Ref, b: Ref) => (keyOf(a) < keyOf(b) ? -1 : 1);
 
 /** What `heads` need and nobody has published yet, and what that needs in turn. Grants need nothing: an App may wait for its APIs. */
 async function neverPublished(tx: WorkspaceTransaction, heads: readonly Head[]): Promise<Head[]> {

@@ -60,7 +60,7 @@ function check(operation: Operation, request: CheckedRequest): NonNullable<Check
 
 function checkedBody(operation: Operation, request: CheckedRequest): unknown {
   const { body: expected } = operation;
-  const body = request.body ?? undefined;
+  const { body } = request;
   if (expected === undefined) {
     if (body === undefined) return undefined;
     throw new Problem('malformed-request', 'This operation takes no body.', [

@@ -24,19 +24,46 @@ it('creates, reads, replaces, patches and deletes an object, each change with a 
   expect(made.status).toBe(201);
   expect(made.headers.get('location')).toBe(at('/clusters/orders'));
   expect(made.etag).toBe('"1"');
-  expect(made.body).toMatchObject({ kind: 'cluster', revision: 1, state: 'draft', pending: true, inForce: null, spec: SHOP.clusters[0] });
-  expect(made.body.outcome).toMatchObject({ dryRun: false, release: null, changes: [{ change: 'created', name: 'orders' }] });
+  expect(made.body).toMatchObject({
+    kind: 'cluster',
+    revision: 1,
+    state: 'draft',
+    pending: true,
+    inForce: null,
+    spec: SHOP.clusters[0],
+  });
+  expect(made.body.outcome).toMatchObject({
+    dryRun: false,
+    release: null,
+    changes: [{ change: 'created', name: 'orders' }],
+  });
 
   const read = await admin.call('GET', at(`/clusters/${made.body.id}`));
   expect(read.body.name).toBe('orders');
 
-  const replaced = await admin.call('PUT', at('/clusters/orders'), { ...SHOP.clusters[0], connectTimeoutMs: 50 }, { 'if-match': '"1"' });
+  const replaced = await admin.call(
+    'PUT',
+    at('/clusters/orders'),
+    { ...SHOP.clusters[0], connectTimeoutMs: 50 },
+    { 'if-match': '"1"' },
+  );
   expect(replaced.status).toBe(200);
   expect(replaced.body.outcome.changes).toEqual([
-    { kind: 'cluster', name: 'orders', change: 'changed', revision: 2, fields: [{ path: '/connectTimeoutMs', after: 50 }] },
+    {
+      kind: 'cluster',
+      name: 'orders',
+      change: 'changed',
+      revision: 2,
+      fields: [{ path: '/connectTimeoutMs', after: 50 }],
+    },
   ]);
 
-  const patched = await admin.call('PATCH', at('/clusters/orders'), { connectTimeoutMs: null, protocol: 'http2' }, { 'if-match': replaced.etag });
+  const patched = await admin.call(
+    'PATCH',
+    at('/clusters/orders'),
+    { connectTimeoutMs: null, protocol: 'http2' },
+    { 'if-match': replaced.etag },
+  );
   expect(patched.body.spec).toEqual({ ...SHOP.clusters[0], protocol: 'http2' });
   expect(patched.etag).toBe('"3"');
 
@@ -80,7 +107,10 @@ it('tells every fault of an object at once, with pointers and hints', async () =
   const pointers = body.errors.map((e: { pointer: string }) => e.pointer).sort();
   expect(pointers).toEqual(['/match/methods/0', '/match/path', '/timeoutms', '/upstream/cluster']);
   for (const error of body.errors) expect(error.hint.length).toBeGreaterThan(5);
-  expect(body.errors.find((e: { pointer: string }) => e.pointer === '/timeoutms')).toMatchObject({ code: 'unknown-field', hint: expect.stringContaining('timeoutMs') });
+  expect(body.errors.find((e: { pointer: string }) => e.pointer === '/timeoutms')).toMatchObject({
+    code: 'unknown-field',
+    hint: expect.stringContaining('timeoutMs'),
+  });
 
   const dangling = await admin.call('POST', at('/apis'), SHOP.apis[0]);
   expect(dangling.status).toBe(422);
@@ -153,10 +183,19 @@ it('stores nothing in a dry run, and tells what would happen, even what would fo
   const clash = { ...SHOP.apis[0], name: 'twin' };
   const dry = await admin.call('POST', at('/apis?dryRun=true'), clash);
   expect(dry.status).toBe(200);
-  expect(dry.body.outcome).toMatchObject({ dryRun: true, release: null, changes: [{ change: 'created', name: 'twin' }] });
+  expect(dry.body.outcome).toMatchObject({
+    dryRun: true,
+    release: null,
+    changes: [{ change: 'created', name: 'twin' }],
+  });
   expect(dry.body.outcome.diagnostics).toMatchObject([{ code: 'ambiguous-match', severity: 'error' }]);
   expect((await admin.call('GET', at('/apis/twin'))).status).toBe(404);
-  const published = await admin.call('PATCH', at('/apis/list-orders?dryRun=true&publish=true'), { timeoutMs: 9 }, { 'if-match': '*' });
+  const published = await admin.call(
+    'PATCH',
+    at('/apis/list-orders?dryRun=true&publish=true'),
+    { timeoutMs: 9 },
+    { 'if-match': '*' },
+  );
   expect(published.body.outcome).toMatchObject({ dryRun: true, release: 2, published: [{ name: 'list-orders' }] });
   expect((await admin.call('GET', at('/apis/list-orders'))).body.revision).toBe(1);
   expect((await admin.call('GET', at('/releases'))).body.total).toBe(1);
@@ -183,7 +222,13 @@ it('writes who did what into the audit, under the id of the request', async () =
   await admin.call('POST', at('/changesets'), { definitions: SHOP, message: 'first' }, { 'x-request-id': 'req-1' });
   const { body } = await admin.call('GET', at('/audit?requestId=req-1&limit=2'));
   expect(body.total).toBe(6);
-  expect(body.items[0]).toMatchObject({ action: 'released', author: 'admin', release: 1, message: 'first', requestId: 'req-1' });
+  expect(body.items[0]).toMatchObject({
+    action: 'released',
+    author: 'admin',
+    release: 1,
+    message: 'first',
+    requestId: 'req-1',
+  });
   const rest = await admin.call('GET', at(`/audit?requestId=req-1&cursor=${body.next}`));
   expect(rest.body.items.length).toBe(4);
   await admin.call('PATCH', at('/groups/shop'), { description: 'd' }, { 'if-match': '*' });
