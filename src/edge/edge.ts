@@ -20,7 +20,7 @@ export interface EdgeOptions {
   readonly controller: string;
   /** Envoy's working directory: the socket, the access log and the digest log are here. Made when missing. */
   readonly directory: string;
-  /** Where `node-token` is looked for when no token is given. */
+  /** Where `node.token` is looked for when no token is given. */
   readonly dataDir: string;
   readonly nodeToken?: string | undefined;
   /** URL of Envoy's admin. */
@@ -159,7 +159,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
 }
 
 function tokenFromFile(dataDir: string): string {
-  const file = join(dataDir, 'node-token');
+  const file = join(dataDir, 'node.token');
   try {
     return readFileSync(file, 'utf8').trim();
   } catch {

@@ -14,6 +14,8 @@ export interface Child {
   readonly ended: Promise<string>;
   /** What one of our own processes said when it was ready; rejects if it ends before. Never settles for others. */
   readonly ready: Promise<Announcement>;
+  /** Whether it is one of our own processes, which say when they are ready. */
+  readonly announces: boolean;
   /** Asks it to end, and ends it after `graceMs`. Resolves when it is gone. */
   stop(graceMs?: number): Promise<void>;
 }
@@ -23,6 +25,9 @@ export interface Announcement {
   readonly ready: true;
   readonly [detail: string]: unknown;
 }
+
+/** A process that could not be started; the message has its last words. */
+export class StartError extends Error {}
 
 interface Registration {
   readonly pid: number;
@@ -69,9 +74,7 @@ export function startChild(options: ChildOptions): Child {
   const ready = new Promise<Announcement>((resolve, reject) => {
     child.on('message', (message) => resolve(message as Announcement));
     if (options.ours)
-      void ended.then((how) =>
-        reject(new Error(`${how} before it was ready; its last words are in ${options.logFile}`)),
-      );
+      void ended.then((how) => reject(new StartError(`${how} before it was ready. ${lastWords(options.logFile)}`)));
   });
   // Whoever does not wait for readiness still learns of the end through `ended`.
   ready.catch(() => {});
@@ -82,6 +85,7 @@ export function startChild(options: ChildOptions): Child {
     pid,
     ended,
     ready,
+    announces: options.ours === true,
     stop: async (graceMs = 8000) => {
       if (child.exitCode !== null || child.signalCode !== null || pid < 0) return;
       child.kill('SIGTERM');
@@ -118,6 +122,15 @@ export function takeLock(file: string): number | undefined {
   if (holder && holder.pid !== process.pid && isAlive(holder)) return holder.pid;
   writeFileSync(file, JSON.stringify({ pid: process.pid, started: startTime(process.pid) } satisfies Registration));
   return undefined;
+}
+
+/** The end of a log file, for a message: what a process said before it ended. */
+export function lastWords(file: string): string {
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+  return `Its last words (${file}):\n${lines
+    .slice(-8)
+    .map((line) => `  ${line.slice(0, 400)}`)
+    .join('\n')}`;
 }
 
 function readRegistration(path: string): Registration | undefined {

@@ -1,7 +1,7 @@
 import type { Announcement, Child } from './child.js';
 
 export interface Supervised {
-  /** Of the first start. */
+  /** Of the first start; see {@link Child.ready}. */
   readonly ready: Promise<Announcement>;
   /** The process that runs now. */
   readonly current: () => Child;
@@ -15,25 +15,17 @@ const CALM_MS = 30_000;
  * Keeps a process running: one that ends by itself is started again, at once the first time and after growing pauses when it
  * keeps ending. One that ends before it was ever ready is not started again: its caller is told through `ready`.
  */
-export async function keepRunning(name: string, say: (line: string) => void, start: () => Child): Promise<Supervised> {
+export function keepRunning(name: string, say: (line: string) => void, start: () => Child): Supervised {
   let stopping = false;
   let timer: NodeJS.Timeout | undefined;
   let pauseMs = 0;
   let child = start();
-  const first = child;
-  let isUp = false;
-  void first.ready.then(
-    () => {
-      isUp = true;
-    },
-    () => {
-      stopping = true;
-    },
-  );
   const watch = (watched: Child) => {
     const begun = performance.now();
-    void watched.ended.then((how) => {
-      // A process of ours that never got ready has told its caller already.
+    void watched.ended.then(async (how) => {
+      const isFirst = watched === first;
+      // Its caller waits for `ready` and is told there.
+      if (isFirst && watched.announces && !(await wasReady(watched))) return;
       if (stopping) return;
       if (performance.now() - begun > CALM_MS) pauseMs = 0;
       say(`${how}; starting ${name} again${pauseMs > 0 ? ` in ${pauseMs / 1000} s` : ''}`);
@@ -44,6 +36,7 @@ export async function keepRunning(name: string, say: (line: string) => void, sta
       pauseMs = Math.min(Math.max(pauseMs * 2, 500), LONGEST_PAUSE_MS);
     });
   };
+  const first = child;
   watch(first);
   return {
     ready: first.ready,
@@ -52,7 +45,14 @@ export async function keepRunning(name: string, say: (line: string) => void, sta
       stopping = true;
       clearTimeout(timer);
       await child.stop();
-      if (isUp) await child.ended;
     },
   };
+}
+
+/** Whether a process that has ended was ready before: its promise is settled by then. */
+function wasReady(ended: Child): Promise<boolean> {
+  return ended.ready.then(
+    () => true,
+    () => false,
+  );
 }

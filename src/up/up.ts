@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AdminClient } from './admin-client.js';
 import { startBackend } from './backend.js';
-import { type Child, endOrphans, startChild, takeLock } from './child.js';
+import { type Child, endOrphans, lastWords, StartError, startChild, takeLock } from './child.js';
 import { ensureDemo } from './demo.js';
 import { envoyBinary, listens, startEnvoy } from './envoy.js';
 import { freePort, portsInUse } from './ports.js';
@@ -112,7 +112,7 @@ export async function up(options: UpOptions): Promise<Up> {
       PAIFANG_ADS_HOST: options.ads.host,
       PAIFANG_ADS_PORT: String(options.ads.port),
     };
-    const controller = await keepRunning('controller', options.say, () =>
+    const controller = keepRunning('controller', options.say, () =>
       startChild({
         name: 'controller',
         command: process.execPath,
@@ -147,7 +147,7 @@ export async function up(options: UpOptions): Promise<Up> {
 
     options.say('  edge …');
     const envoyAdminPort = options.envoyAdminPort || (await freePort());
-    const edge = await keepRunning('edge', options.say, () =>
+    const edge = keepRunning('edge', options.say, () =>
       startChild({
         name: 'edge',
         command: process.execPath,
@@ -172,7 +172,7 @@ export async function up(options: UpOptions): Promise<Up> {
     await edge.ready;
 
     options.say('  Envoy …');
-    const envoy = await keepRunning('Envoy', options.say, () =>
+    const envoy = keepRunning('Envoy', options.say, () =>
       startEnvoy({
         binary: envoyBinary(options.envoy),
         directory: nodeDir,
@@ -209,7 +209,7 @@ export async function up(options: UpOptions): Promise<Up> {
     return { stop };
   } catch (error) {
     await stop();
-    throw error;
+    throw error instanceof StartError ? new UpError(error.message) : error;
   }
 }
 
@@ -220,7 +220,7 @@ async function listening(envoy: () => Child, adminPort: number, port: number, lo
     ended = how;
   });
   for (let waited = 0; !(await listens(adminPort, port)); waited += 50) {
-    if (ended) throw new UpError(`${ended}; its last words are in ${logFile}`);
+    if (ended) throw new UpError(`${ended}. ${lastWords(logFile)}`);
     if (waited > 60_000) throw new UpError(`Envoy has no listener on port ${port} after a minute; see ${logFile}`);
     await new Promise((done) => setTimeout(done, 50));
   }
