@@ -46,8 +46,8 @@ interface Sample {
 async function main(): Promise<void> {
   const dir = tmpDir();
   const [listener, backend] = [await freePort(), await freePort()];
-  const edge = await child('edge-process.js', join(dir, 'authz.sock'));
-  const load = await child('load-process.js');
+  const edge = await child(new URL('./authz-peers/edge-process.js', import.meta.url), join(dir, 'authz.sock'));
+  const load = await child(new URL('./authz-peers/load-process.js', import.meta.url));
   await startEnvoy({ cwd: tmpDir(), bootstrapYaml: answering(backend) });
   const envoy = await startEnvoy({
     cwd: dir,
@@ -151,8 +151,8 @@ function answering(port: number): object {
 }
 
 /** A process of the bench; ends with this one, however this one ends. */
-async function child(file: string, ...args: string[]): Promise<ChildProcess> {
-  const started = fork(join(import.meta.dirname, 'authz-peers', file), args, { stdio: 'inherit' });
+async function child(file: URL, ...args: string[]): Promise<ChildProcess> {
+  const started = fork(file, args, { stdio: 'inherit' });
   onCleanup(() => {
     started.kill();
   });

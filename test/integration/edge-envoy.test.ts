@@ -225,7 +225,10 @@ describe('the socket', () => {
     child.process.kill('SIGKILL');
     await child.exited;
     expect(existsSync(orphan)).toBe(true);
+    const halfway = `${orphan}.${child.pid}`;
+    writeFileSync(halfway, '');
     const heir = await edge(orphan);
+    expect(existsSync(halfway)).toBe(false);
     await heir.close(0);
     expect(existsSync(orphan)).toBe(false);
     writeFileSync(orphan, 'a file');

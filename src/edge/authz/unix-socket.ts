@@ -1,9 +1,9 @@
-import { chmodSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 
 /** sun_path of the kernel, less the ending of the temporary name and the final zero. */
-const LONGEST_PATH = 107 - '.new'.length;
+const LONGEST_PATH = 107 - '.4194304'.length;
 
 /** A socket file while it is being put in place. Its own name is temporary; {@link publish} makes it reachable. */
 export interface SocketPlace {
@@ -32,7 +32,8 @@ export async function socketPlace(path: string): Promise<SocketPlace> {
   if (there && (await somebodyListens(path))) {
     throw new Error(`Another process listens on ${path}; is an edge running already for this node?`);
   }
-  const temporary = `${path}.new`;
+  removeOrphans(path);
+  const temporary = `${path}.${process.pid}`;
   rmSync(temporary, { force: true });
   let inode: number | undefined;
   return {
@@ -48,6 +49,25 @@ export async function socketPlace(path: string): Promise<SocketPlace> {
         rmSync(path, { force: true });
     },
   };
+}
+
+/** Temporary names are left over by processes that were killed while they started. */
+function removeOrphans(path: string): void {
+  const directory = dirname(resolve(path));
+  const prefix = `${basename(path)}.`;
+  for (const name of readdirSync(directory)) {
+    const pid = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : Number.NaN;
+    if (Number.isSafeInteger(pid) && pid > 0 && !isAlive(pid)) rmSync(join(directory, name), { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
 }
 
 function somebodyListens(path: string): Promise<boolean> {
