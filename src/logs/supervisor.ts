@@ -38,7 +38,7 @@ const STOP_MS = 8_000;
 
 /**
  * Runs the embedded log store in a process of its own and starts it again, on the same port, when it ends. Resolves when it
- * answers. Rejects when it does not come up in time, with what it said.
+ * answers. Rejects when it does not come up in time or ends again and again before it answered once, with what it said.
  */
 export async function startEmbeddedLogStore(options: EmbeddedLogStoreOptions): Promise<EmbeddedLogStore> {
   const supervisor = new Supervisor(options);
@@ -55,6 +55,7 @@ class Supervisor implements EmbeddedLogStore {
   readonly #stopping = new AbortController();
   #child: ChildProcess | undefined;
   #port = 0;
+  #everReady = false;
   #stderr = '';
 
   constructor(options: EmbeddedLogStoreOptions) {
@@ -65,14 +66,16 @@ class Supervisor implements EmbeddedLogStore {
       ready = resolve;
       refuse = reject;
     });
-    const timeout = setTimeout(() => {
+    const giveUp = () => {
       refuse(new Error(`the embedded log store did not start: ${this.#stderr.trim() || 'it said nothing'}`));
-      void this.close();
-    }, options.startTimeoutMs ?? 60_000);
+      this.#stopping.abort();
+    };
+    const timeout = setTimeout(giveUp, options.startTimeoutMs ?? 60_000);
     this.#done = this.#run(() => {
       clearTimeout(timeout);
+      this.#everReady = true;
       ready();
-    }).finally(() => clearTimeout(timeout));
+    }, giveUp).finally(() => clearTimeout(timeout));
   }
 
   get url(): string {
@@ -88,12 +91,13 @@ class Supervisor implements EmbeddedLogStore {
     await this.#done;
   }
 
-  async #run(onReady: () => void): Promise<void> {
+  async #run(onReady: () => void, giveUp: () => void): Promise<void> {
     const { signal } = this.#stopping;
     for (let failures = 0; !signal.aborted; failures++) {
       const began = performance.now();
       const wasReady = await this.#live(onReady);
       if (signal.aborted) return;
+      if (!this.#everReady && failures > PATIENCE) return giveUp();
       if (wasReady && performance.now() - began > HEALTHY_MS) failures = 0;
       this.#options.onTrouble?.(
         `the embedded log store ended and is started again: ${this.#stderr.trim().slice(-500)}`,

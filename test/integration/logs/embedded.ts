@@ -9,15 +9,10 @@ import { onCleanup } from '../../support/cleanup.js';
 const SETPRIV = '/usr/bin/setpriv';
 
 /** A real embedded log store in its own process, stopped when the test (or the file) ends. */
-export async function embedded(
-  dir: string,
-  troubles: string[] = [],
-  startTimeoutMs = 60_000,
-): Promise<EmbeddedLogStore> {
+export async function embedded(dir: string, troubles: string[] = []): Promise<EmbeddedLogStore> {
   const child = join(import.meta.dirname, 'chdb-child.mjs');
   const store = await startEmbeddedLogStore({
     dir,
-    startTimeoutMs,
     spawn: (where) => {
       const line = [process.execPath, child, where.dir, String(where.port)];
       // Also when this process is killed: the store ends by itself then, but a test must not depend on what it tests.
