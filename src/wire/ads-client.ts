@@ -120,7 +120,12 @@ export class AdsClient {
     stream.on('data', (bytes: Buffer) => {
       if (ended || this.#closed) return;
       if (connected) this.#retryMs = FIRST_RETRY_MS;
-      this.#receive(bytes);
+      try {
+        this.#receive(bytes);
+      } catch (error) {
+        stream.cancel();
+        end(`the controller sent what is not a discovery response: ${(error as Error).message}`);
+      }
     });
     stream.on('error', (error: Error & { code?: status; details?: string }) => {
       end(`${status[error.code ?? status.UNKNOWN]}: ${error.details ?? error.message}`);

@@ -65,7 +65,7 @@ export class AdsStream {
   }
 
   changed(change: EffectiveChange): void {
-    this.#session.changed(change, performance.now());
+    this.#session?.changed(change, performance.now());
   }
 
   tick(now: number): void {
@@ -74,7 +74,7 @@ export class AdsStream {
   }
 
   status(type: string, name: string): ResourceStatus | undefined {
-    return this.#session.status(type, name);
+    return this.#session?.status(type, name);
   }
 
   info(): StreamInfo | undefined {

@@ -34,6 +34,10 @@ export class Holdings {
   readonly #names = new Map<string, Map<string, Statement[]>>();
   readonly #refused = new Map<string, { version: string; error: string }>();
   readonly #users = new Map<string, number>();
+  /** Of what the client will hold in the end: how many need a resource, and since which response somebody has. */
+  readonly #keepers = new Map<string, { count: number; since: number }>();
+  /** Names in refused batches: the client may have taken them all the same. */
+  readonly #doubtful = new Set<string>();
   readonly #unanswered = new Map<number, Unanswered>();
   readonly #opaque = new Map<string, number>();
 
@@ -61,6 +65,12 @@ export class Holdings {
     return this.#names.get(type)?.has(name) ?? false;
   }
 
+  /** Whether the client may hold something under this name once it has answered everything. */
+  mayHave(type: string, name: string): boolean {
+    const latest = this.statement(type, name);
+    return latest ? latest.resource !== undefined : this.#doubtful.has(key(type, name));
+  }
+
   /** Names with a statement. */
   names(type: string): Iterable<string> {
     return this.#names.get(type)?.keys() ?? [];
@@ -78,6 +88,16 @@ export class Holdings {
   /** Whether something the client has, or may get into force from what is under way, needs this resource. */
   used(type: string, name: string): boolean {
     return (this.#users.get(key(type, name)) ?? 0) > 0;
+  }
+
+  /**
+   * Whether the client has this resource in force and will keep it, whatever of what is under way arrives: something it
+   * will hold in the end needs it, and it came after the client began to want it for that.
+   */
+  keeps(type: string, name: string): boolean {
+    const keeper = this.#keepers.get(key(type, name));
+    const inForce = this.inForce(type, name);
+    return keeper !== undefined && inForce !== undefined && inForce.nonce >= keeper.since;
   }
 
   /** Whether the client holds something of this type whose needs are unknown, because it came from another stream. */
@@ -123,9 +143,12 @@ export class Holdings {
     return found;
   }
 
-  /** The client has put this response in force. */
-  accept(response: Unanswered): void {
-    for (const name of mentioned(response)) this.#accept(response.type, name, response.nonce);
+  /** The client has put this response in force, as far as it still wants the names: `wanted`. */
+  accept(response: Unanswered, wanted: (name: string) => boolean): void {
+    for (const name of mentioned(response)) {
+      this.#accept(response.type, name, response.nonce);
+      if (!wanted(name)) this.forget(response.type, name);
+    }
   }
 
   /**
@@ -136,16 +159,21 @@ export class Holdings {
     const { type, nonce } = response;
     for (const resource of response.resources) {
       if (blame) this.#refused.set(key(type, resource.name), { version: resource.version, error });
+      else this.#doubtful.add(key(type, resource.name));
       this.#drop(type, resource.name, (statement) => statement.nonce === nonce);
       this.touched(type, resource.name);
     }
     for (const name of response.removed) this.#drop(type, name, (statement) => statement.nonce === nonce);
   }
 
-  /** The client no longer wants this name, so it holds nothing of it. */
+  /**
+   * The client no longer wants this name, so it holds nothing of it; except that what is under way may still reach a
+   * client that meanwhile wants it again. Forget the name once more when that is answered and still nobody wants it.
+   */
   forget(type: string, name: string): void {
-    this.#drop(type, name, () => true);
+    this.#drop(type, name, (statement) => statement.acked);
     this.#refused.delete(key(type, name));
+    this.#doubtful.delete(key(type, name));
     this.touched(type, name);
   }
 
@@ -159,6 +187,7 @@ export class Holdings {
     const gone = statement.resource === undefined;
     this.#drop(type, name, (s) => s.nonce < nonce || (gone && s.nonce === nonce));
     this.#refused.delete(key(type, name));
+    this.#doubtful.delete(key(type, name));
     this.touched(type, name);
   }
 
@@ -166,6 +195,7 @@ export class Holdings {
     const names = this.#names.get(type) ?? new Map<string, Statement[]>();
     this.#names.set(type, names);
     const statements = names.get(name);
+    this.#keep(statements?.at(-1), statement, statement.nonce);
     if (!statements) {
       names.set(name, [statement]);
     } else {
@@ -186,9 +216,25 @@ export class Holdings {
     if (!statements) return;
     const kept = statements.filter((statement) => !which(statement));
     if (kept.length === statements.length) return;
+    if (kept.at(-1) !== statements.at(-1)) this.#keep(statements.at(-1), kept.at(-1), kept.at(-1)?.nonce ?? 0);
     if (kept.length === 0) this.#names.get(type)?.delete(name);
     else this.#names.get(type)?.set(name, kept);
     this.#release(type, statements.filter(which));
+  }
+
+  #keep(before: Statement | undefined, after: Statement | undefined, since: number): void {
+    // What comes first, so that a resource needed before and after is needed throughout.
+    for (const need of after?.resource?.needs ?? []) {
+      const id = key(need.type, need.name);
+      const keeper = this.#keepers.get(id);
+      if (keeper) keeper.count++;
+      else this.#keepers.set(id, { count: 1, since });
+    }
+    for (const need of before?.resource?.needs ?? []) {
+      const id = key(need.type, need.name);
+      const keeper = this.#keepers.get(id);
+      if (keeper && --keeper.count === 0) this.#keepers.delete(id);
+    }
   }
 
   #release(type: string, statements: readonly Statement[]): void {

@@ -112,12 +112,16 @@ function routeReady(view: StreamView, scope: Resource, need: ResourceName, item:
   if (!before?.resource) return GO;
   if (!before.opaque && before.resource.needs?.some((n) => n.type === need.type && n.name === need.name)) return GO;
   const wanted = view.covers(need.type, need.name);
-  if (wanted && holdings.inForce(need.type, need.name)) return GO;
+  if (wanted && holdings.keeps(need.type, need.name)) return GO;
   const desired = view.table.get(need.type, need.name);
   if (!desired) return GO;
-  if (wanted && holdings.refused(need.type, need.name)?.version === desired.version)
+  if (
+    wanted &&
+    !holdings.inForce(need.type, need.name) &&
+    holdings.refused(need.type, need.name)?.version === desired.version
+  )
     return { kind: 'wait', on: need, why: 'refused' };
   const until = item.since + GIVE_UP_MS;
   if (until <= now) return GO;
-  return wanted ? { kind: 'wait', on: need, why: 'route', until } : { kind: 'introduce', on: need, until };
+  return { kind: 'introduce', on: need, until };
 }

@@ -81,14 +81,16 @@ export class DeltaSession extends Session {
     const response = request.nonce === '' ? undefined : this.holdings.take(Number(request.nonce));
     if (response?.type !== type) return [];
     if (request.error === undefined) {
-      this.holdings.accept(response);
+      this.holdings.accept(response, (name) => this.view.covers(type, name));
     } else {
       const single = response.resources.length === 1 && response.removed.length === 0;
       this.holdings.refuse(response, request.error, single);
       // Which of a batch is bad only shows when each is alone.
       if (!single) {
-        for (const { name } of response.resources)
-          if (this.view.covers(type, name)) this.agenda.add(type, name, 'upsert', now, { force: true, alone: true });
+        for (const { name } of response.resources) {
+          if (this.desired(type, name)) this.agenda.add(type, name, 'upsert', now, { force: true, alone: true });
+          else this.agenda.add(type, name, 'removal', now);
+        }
       }
     }
     this.settled(type, now);

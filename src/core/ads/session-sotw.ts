@@ -1,3 +1,4 @@
+import type { Unanswered } from './holdings.js';
 import { ORDER } from './order.js';
 import { type Resource, TYPE, type TypeUrl } from './resource.js';
 import { type Outgoing, type RequestOutcome, Session, type Settled } from './session.js';
@@ -57,20 +58,32 @@ export class SotwSession extends Session {
     const response = request.nonce === '' ? undefined : this.holdings.take(Number(request.nonce));
     if (response?.type !== type) return [];
     const settled: Settled[] = [];
+    const wanted = (name: string) => this.view.covers(type, name);
     if (request.error === undefined) {
       // A client that fell behind answers only the newest response, which stands for all before it.
       for (const earlier of this.holdings.earlier(type, response.nonce)) {
         this.holdings.take(earlier.nonce);
-        this.holdings.accept(earlier);
+        this.holdings.accept(earlier, wanted);
         settled.push(this.report('ack', earlier));
       }
-      this.holdings.accept(response);
-    } else if (response.resources.length === 1 && response.removed.length === 0) {
+      this.holdings.accept(response, wanted);
+    } else if (this.#isCulprit(response)) {
       this.holdings.refuse(response, request.error, true);
     }
     this.settled(type, now);
     settled.push(this.report(request.error === undefined ? 'ack' : 'nack', response, request.error));
     return settled;
+  }
+
+  /** Whether the one thing a response says anew must be what was refused, because the client took all the rest before. */
+  #isCulprit({ type, nonce, resources, removed }: Unanswered): boolean {
+    if (resources.length !== 1 || removed.length > 0) return false;
+    if (!WHOLE.has(type)) return true;
+    for (const name of this.holdings.names(type)) {
+      const statement = this.holdings.statement(type, name);
+      if (statement && !statement.acked && statement.nonce !== nonce) return false;
+    }
+    return true;
   }
 
   #whole(type: TypeUrl, now: number): Outgoing | undefined {

@@ -263,8 +263,7 @@ export abstract class Session {
       this.agenda.add(type, name, 'upsert', now);
       return false;
     }
-    const latest = this.holdings.statement(type, name);
-    if (!item.answer && !latest?.resource) {
+    if (!this.view.covers(type, name) || (!item.answer && !this.holdings.mayHave(type, name))) {
       this.agenda.done(type, name);
       return false;
     }
@@ -295,6 +294,13 @@ export abstract class Session {
       for (const { name } of news) {
         if (this.view.covers(TYPE.endpoint, name) && this.options.table.get(TYPE.endpoint, name))
           this.agenda.add(TYPE.endpoint, name, 'upsert', now, { force: true });
+      }
+    }
+    if (type === TYPE.scope) {
+      // The helper has just made the client want the table, perhaps again: what it had before does not count.
+      for (const [route] of this.#helpers) {
+        if (news.some(({ name }) => name === helperScopeName(route)) && this.view.covers(TYPE.route, route))
+          this.agenda.add(TYPE.route, route, 'upsert', now, { force: true });
       }
     }
     return { nonce };

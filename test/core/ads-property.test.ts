@@ -1,0 +1,35 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Run } from './ads-random-run.js';
+
+/** A tape of numbers that decides everything a run does, so that a failing run shrinks. */
+const tape = fc.array(fc.nat(0xffff), { minLength: 100, maxLength: 1500, size: 'max' });
+
+function scenario(variant: 'delta' | 'sotw', hostile: boolean) {
+  return (choices: number[]) => {
+    const run = new Run(choices, variant, hostile);
+    while (!run.over) run.step();
+    run.settle();
+    expect(run.client.faults).toEqual([]);
+    expect(run.differences()).toEqual([]);
+    expect(run.client.session.unanswered).toBe(0);
+    if (!hostile) expect(run.client.session.held()).toEqual([]);
+  };
+}
+
+describe('an ADS session and an Envoy, interleaved at random', () => {
+  // Not shrunk: the tapes are long, and seed and path repeat a failure.
+  const runs = { numRuns: 150, endOnFailure: true };
+  it('delta: converges, and nothing breaks before it is made', () => {
+    fc.assert(fc.property(tape, scenario('delta', false)), runs);
+  });
+  it('delta: converges with refused resources and lost streams', () => {
+    fc.assert(fc.property(tape, scenario('delta', true)), runs);
+  });
+  it('state of the world: converges, and nothing breaks before it is made', () => {
+    fc.assert(fc.property(tape, scenario('sotw', false)), runs);
+  });
+  it('state of the world: converges with refused resources', () => {
+    fc.assert(fc.property(tape, scenario('sotw', true)), runs);
+  });
+});
