@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { TYPE } from '../../src/core/ads/resource.js';
 import { HmacKey } from '../../src/core/decision/hmac-key.js';
 import { EdgeTables } from '../../src/edge/tables.js';
-import { Signature_Digest } from '../../src/gen/paifang/v1/policy_pb.js';
+import type { Signature_Dialect, Signature_Digest } from '../../src/gen/paifang/v1/policy_pb.js';
 import { AK, appBytes, deliver, policyBytes } from '../support/edge-envoy.js';
 
 const credential = (accessKey: string, secret = 's') => ({
@@ -64,6 +64,15 @@ describe('the tables of an edge', () => {
     expect(() => deliver(tables, TYPE.policy, { new: policyBytes('new', 9 as Signature_Digest) })).toThrow(
       'update the edge',
     );
+    const dialect = {
+      dialect: 7 as Signature_Dialect,
+      requiredHeaders: [],
+      digest: 0,
+      clockSkewSeconds: 1,
+      tolerant: false,
+    };
+    const foreign = policyBytes('foreign', 0, { signature: dialect } as never);
+    expect(() => deliver(tables, TYPE.policy, { foreign })).toThrow('dialect this edge does not know (7)');
     expect(tables.policy('good')).toBeUndefined();
     expect(tables.versions(TYPE.policy).size).toBe(0);
   });

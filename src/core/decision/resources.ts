@@ -4,6 +4,7 @@ import {
   type Credential,
   PolicySchema,
   ServiceKeySchema,
+  Signature_Dialect,
   Signature_Digest,
 } from '../../gen/paifang/v1/policy_pb.js';
 import { HmacKey } from './hmac-key.js';
@@ -22,6 +23,11 @@ export function readPolicy(bytes: Uint8Array): Policy {
   if (signature && !(signature.digest in DIGEST)) {
     throw new RangeError(
       `policy ${name} checks digests in a way this edge does not know (${signature.digest}); update the edge`,
+    );
+  }
+  if (signature && signature.dialect !== Signature_Dialect.SOFA) {
+    throw new RangeError(
+      `policy ${name} asks for a signature dialect this edge does not know (${signature.dialect}); update the edge`,
     );
   }
   return Object.freeze({
