@@ -3,6 +3,7 @@ import { CODES, codeFromStatus, codeOf, isSuccess } from '../../src/core/codes/c
 import { type CauseInput, causeOf, codeFromLine } from '../../src/core/codes/cause.js';
 import { TIP_REPAIRS } from '../../src/core/codes/repairs.js';
 import rows from '../../src/core/codes/result-codes.json' with { type: 'json' };
+import { REPLY_CAUSES } from '../../src/core/xds/local-reply.js';
 
 describe('the catalogue', () => {
   it('has the 140 codes of the contract with their statuses and memos, and our own block', () => {
@@ -184,6 +185,32 @@ describe('the code of a line', () => {
     expect(codeFromLine(line({ response_code: 400, response_code_details: 'via_upstream', result_code: '2104' }))).toBe(
       '2104',
     );
+  });
+
+  it('is not what a backend wrote into the header of its own response to look well', () => {
+    expect(codeFromLine(line({ response_code: 500, response_code_details: 'via_upstream', result_code: '1000' }))).toBe(
+      '6301',
+    );
+  });
+
+  it('agrees with what the local replies of Envoy are given', () => {
+    for (const { when, reply } of REPLY_CAUSES) {
+      if (!('flags' in when)) continue;
+      for (const flag of when.flags)
+        expect(codeFromLine(line({ response_code: 503, response_flags: flag })), flag).toBe(reply);
+    }
+    const told = REPLY_CAUSES.flatMap(({ when, reply }) => {
+      const expression = 'cel' in when && /^\d{4}$/.test(reply) ? when.cel : '';
+      return [...expression.matchAll(/code_details (?:== |\.?)'([^']+)'|startsWith\('([^']+)'\)/g)].map((m) => [
+        m[1] ?? m[2],
+        reply,
+      ]);
+    });
+    expect(told.length).toBeGreaterThan(15);
+    for (const [details, reply] of told) {
+      if (details === 'route_not_found' || details === 'upstream_reset') continue; // with a further condition: CONNECT, refused
+      expect(codeFromLine(line({ response_code: 503, response_code_details: `${details}` })), details).toBe(reply);
+    }
   });
 
   it('is that of the edge when the edge refused or answered itself', () => {

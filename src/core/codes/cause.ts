@@ -29,7 +29,7 @@ export interface CauseRow {
 }
 
 const all = (code: string) => ({ http: code, sofa: code, dubbo: code });
-const LAB = 'seen on Envoy 1.40; choice of code: result-code contract, table of causes';
+const SEEN = 'seen on Envoy 1.40; choice of code: result-code contract, table of causes';
 const DOC = 'Envoy documentation, response code details and response flags';
 
 /**
@@ -56,14 +56,14 @@ export const CAUSES: readonly CauseRow[] = [
     flags: [],
     details: /^rbac_access_denied/,
     code: all('8101'),
-    source: LAB,
+    source: SEEN,
   },
   {
     cause: 'the edge did not answer, or answered what Envoy cannot use',
     flags: [],
     details: /^(?:ext_authz_(?:error|invalid)|ext_proc_error)/,
     code: all('7777'),
-    source: LAB,
+    source: SEEN,
   },
   {
     cause: 'external authorization refused, and the decision carried no code',
@@ -77,50 +77,50 @@ export const CAUSES: readonly CauseRow[] = [
     flags: ['RLSE'],
     details: /^rate_limiter_error/,
     code: all('5000'),
-    source: LAB,
+    source: SEEN,
   },
   {
     cause: 'rate limited by the gateway',
     flags: ['RL'],
     details: /^(?:local_rate_limited|request_rate_limited)/,
     code: all('1002'),
-    source: LAB,
+    source: SEEN,
   },
   {
     cause: 'the request body is over the limit',
     flags: [],
     details: /^request_payload_too_large/,
     code: all('9413'),
-    source: LAB,
+    source: SEEN,
   },
   {
     cause: 'Envoy shed the request to protect itself',
     flags: ['OM'],
     details: /^overload/,
     code: all('9504'),
-    source: LAB,
+    source: SEEN,
   },
   {
-    cause: 'a malformed request',
+    cause: 'a malformed or unfinished request',
     flags: ['DPE', 'IH'],
     details:
-      /^(?:http[123]\.|low_version|missing_host_header|missing_path_rejected|path_normalization_failed|upgrade_failed)/,
+      /^(?:http[123]\.|low_version|missing_host_header|missing_path_rejected|absolute_path_rejected|path_normalization_failed|invalid_path|upgrade_failed|request_(?:overall|header)_timeout)/,
     code: all('3999'),
-    source: `${LAB}; missing_path_rejected, upgrade_failed and IH: ${DOC}`,
+    source: `${SEEN}; paths rejected, upgrades, request time-outs and IH: ${DOC}`,
   },
   {
     cause: 'no such cluster',
     flags: ['NC'],
     details: /^cluster_not_found/,
     code: { http: '4000', sofa: '5010', dubbo: '4000' },
-    source: LAB,
+    source: SEEN,
   },
   {
     cause: 'no host to send to (none healthy, none known, or the name did not resolve)',
     flags: ['UH', 'DF'],
     details: /^(?:no_healthy_upstream|dns_resolution_failure)/,
     code: { http: '4000', sofa: '5011', dubbo: '4000' },
-    source: LAB,
+    source: SEEN,
   },
   {
     cause: 'the circuit breaker is open, or load is dropped',
@@ -128,7 +128,7 @@ export const CAUSES: readonly CauseRow[] = [
     details:
       /^(?:upstream_reset_before_response_started\{overflow|unconditional_drop_overload|drop_overload|maintenance_mode)/,
     code: { http: '9503', sofa: '5012', dubbo: '9503' },
-    source: `${LAB}; drop_overload, maintenance_mode: ${DOC}`,
+    source: `${SEEN}; drop_overload, maintenance_mode: ${DOC}`,
   },
   {
     cause: 'the backend took too long (API time-out, per try, idle, or duration)',
@@ -136,14 +136,14 @@ export const CAUSES: readonly CauseRow[] = [
     details:
       /^(?:(?:upstream_)?response_timeout|upstream_per_try_(?:idle_)?timeout|upstream_max_stream_duration_reached|(?:max_)?duration_timeout|stream_idle_timeout|upstream_reset_before_response_started\{(?:http2?_)?stream_idle_timeout)/,
     code: { http: '6305', sofa: '5013', dubbo: '4001' },
-    source: LAB,
+    source: SEEN,
   },
   {
     cause: 'the backend refused the connection: its port is not available',
     flags: ['UF'],
     when: refused,
     code: { http: '6303', sofa: '5011', dubbo: '4002' },
-    source: `${LAB}; the contract gives 6303 the meaning "port unavailable"`,
+    source: `${SEEN}; the contract gives 6303 the meaning "port unavailable"`,
   },
   {
     cause: 'the backend could not be reached, broke off, or answered what is no HTTP',
@@ -152,14 +152,14 @@ export const CAUSES: readonly CauseRow[] = [
     // The finer rows above are found by flag; details of this shape must not take a refused connection from them.
     when: (input) => !refused(input),
     code: all('4002'),
-    source: LAB,
+    source: SEEN,
   },
   {
     cause: 'no group has this host, or no filter chain fits',
     flags: ['NR'],
     details: /^(?:route_not_found|route_configuration_not_found|no_route|filter_chain_not_found)/,
     code: all('3001'),
-    source: `${LAB}; filter_chain_not_found: ${DOC}`,
+    source: `${SEEN}; filter_chain_not_found: ${DOC}`,
   },
   {
     cause: 'a CORS preflight the gateway answered',
@@ -180,7 +180,7 @@ export const CAUSES: readonly CauseRow[] = [
     flags: ['FI', 'LH', 'NFCF'],
     details: /^(?:fault_filter_abort|health_check_failed|filter_config_not_found)/,
     code: all('5000'),
-    source: `${LAB}; the contract has no code for these`,
+    source: `${SEEN}; the contract has no code for these`,
   },
 ];
 
@@ -198,7 +198,7 @@ export interface Cause {
  * The result code of a logged request, by cause. Total: every line has one, 5000 when nothing explains it.
  *
  * In this order: a failing code on the response header; a decision of the edge that ended the request; the table of causes; the
- * backend's own status; a code of success on the header. A code of success never hides a later failure: the edge's `1000`
+ * backend's own status; a code of success on the header of a reply the gateway made. A code of success never hides a later failure: the edge's `1000`
  * only says that it let the request pass, and a header of success may be out before the backend dies in the body.
  */
 export function causeOf(input: CauseInput): Cause {
@@ -209,9 +209,8 @@ export function causeOf(input: CauseInput): Cause {
     return cause(edge, 'the edge decided so', 'edge');
   }
   const details = present(input.response_code_details);
-  if (details === 'via_upstream') {
-    return header ? cause(header, 'set with the response of the backend', 'header') : ofBackend(input);
-  }
+  // A code of success on the backend's own response adds nothing to its status, and a backend could have written it.
+  if (details === 'via_upstream') return ofBackend(input);
   const flags = splitFlags(input.response_flags);
   const row = byDetails(details, input) ?? byFlags(flags, input);
   if (row)
