@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:http2';
+import { connect as connectSocket } from 'node:net';
 import { join } from 'node:path';
 import sofa from 'sofa-signature-js';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -272,6 +273,37 @@ describe('the socket', () => {
     expect(errors).toEqual([]);
   });
 });
+
+describe('peers that speak no HTTP/2, or speak it badly', () => {
+  it('are cut off, and Envoy notices nothing', async () => {
+    const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    const garbage = Array.from({ length: 20 }, (_, n) => createHash('sha512').update(`garbage ${n}`).digest());
+    const openings = [Buffer.alloc(0), preface.subarray(0, 10), preface, Buffer.concat([preface, settings])];
+    await Promise.all(openings.flatMap((opening) => garbage.map((bytes) => speak(Buffer.concat([opening, bytes])))));
+    await until(() => authz.connections() === 1, { what: 'only Envoy to be connected' });
+    const { headers } = signRequest({
+      method: 'GET',
+      target: '/direct',
+      headers: [],
+      accessKey: AK,
+      secret: SK,
+      nowMs: Date.now(),
+    });
+    expect((await keepAliveClient(port)('GET', '/direct', headers)).status).toBe(200);
+    expect(errors).toEqual([]);
+  });
+});
+
+/** Says `bytes` on the socket and hangs up when the other side does, or after it has answered. */
+function speak(bytes: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connectSocket(join(dir, 'authz.sock'));
+    socket.on('close', () => resolve()).on('error', () => {});
+    socket.on('data', () => socket.end());
+    socket.end(bytes);
+  });
+}
 
 describe('a restart of the edge under traffic', () => {
   it('costs only requests that are asked about while it is away, each answered, none hanging', async () => {
