@@ -41,12 +41,12 @@ describe('the pages', () => {
     }
   });
 
-  it.each(pages)('%s shows no verb or option that the command line does not have', (page) => {
+  it.each(pages)('%s shows no verb that the command line does not have', (page) => {
     const cli = readFileSync(join(root, REFERENCE, 'cli.md'), 'utf8');
+    const verbs = new Set([...cli.matchAll(/^## paifang ([a-z-]+)$/gm)].map(([, verb]) => verb));
     const text = readFileSync(join(root, page), 'utf8');
-    for (const [, verb] of text.matchAll(/(?:`|^\s*\$? ?|npx )paifang ([a-z][a-z-]*)/gm)) {
-      expect(cli, `${page} shows paifang ${verb}`).toMatch(new RegExp(`^## paifang ${verb}$`, 'm'));
-    }
+    const shown = [...text.matchAll(/(?:`|^\s*\$? ?|npx )paifang ([a-z][a-z-]*)/gm)].map(([, verb]) => verb);
+    expect(shown.filter((verb) => !verbs.has(verb))).toEqual([]);
   });
 
   it('ADRs are numbered without gaps and have the four parts', () => {

@@ -41,7 +41,9 @@ Example: a node of its own, in its own directory, where access.log and the socke
   paifang bootstrap --node gw-1 --fleet public --ads controller:9876 > envoy.yaml
   PAIFANG_NODE=gw-1 PAIFANG_NODE_CLUSTER=default/public PAIFANG_EDGE_DIR=$PWD \\
     PAIFANG_CONTROLLER=controller:9876 paifang edge &
-  envoy -c envoy.yaml`,
+  envoy -c envoy.yaml --file-flush-interval-msec 1000
+
+Envoy writes its log every 10 s unless told otherwise; requests can be asked for after that.`,
     )
     .action(action(print));
 }

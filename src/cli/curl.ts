@@ -107,21 +107,22 @@ interface GatewayError {
   readonly code: string;
   readonly memo: string;
   readonly tips: string;
+  /** What exactly was wrong, where the edge tells it. */
+  readonly detail: string | undefined;
   readonly requestId: string | undefined;
-  readonly docs: string | undefined;
 }
 
 /** The error the gateway itself made, if this is one: its JSON body has a code, a memo and a request id. */
 function gatewayError(response: IncomingMessage, body: Buffer): GatewayError | undefined {
   if (!String(response.headers['content-type']).startsWith('application/json')) return undefined;
-  let value: Partial<Record<'code' | 'memo' | 'tips' | 'requestId' | 'docs', unknown>> | null;
+  let value: Partial<Record<'code' | 'memo' | 'tips' | 'detail' | 'requestId', unknown>> | null;
   try {
     value = JSON.parse(body.toString('utf8'));
   } catch {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { code, memo, tips, requestId, docs } = value;
+  const { code, memo, tips, detail, requestId } = value;
   if (typeof code !== 'string' || typeof memo !== 'string' || requestId === undefined || isSuccess(code))
     return undefined;
   const known = codeOf(code);
@@ -131,12 +132,13 @@ function gatewayError(response: IncomingMessage, body: Buffer): GatewayError | u
     memo,
     tips: known.tipsEn || String(tips ?? ''),
     requestId: typeof requestId === 'string' ? requestId : undefined,
-    docs: typeof docs === 'string' ? docs : undefined,
+    detail: typeof detail === 'string' ? detail : undefined,
   };
 }
 
-function tell({ code, memo, tips, requestId }: GatewayError, status: number, signed: boolean): void {
+function tell({ code, memo, tips, detail, requestId }: GatewayError, status: number, signed: boolean): void {
   note(`\n${paint('red', `${code} ${memo}`, process.stderr)} (HTTP ${status}, made by the gateway)`);
+  if (detail) note(`  ${visible(detail)}`);
   note(`  ${tips}`);
   if (code === '2100' && !signed)
     note('  This request was not signed: give --ak and --sk-file, or PAIFANG_AK and PAIFANG_SK.');

@@ -61,7 +61,7 @@ async function logs(options: LogsOptions) {
     throw new CliError(
       EXIT.finding,
       `no request ${options.requestId} is stored.`,
-      'A request appears about a second after its answer. Widen the time with --since 7d.',
+      'Envoy writes its log every few seconds: try again in a moment. The id is in the response header x-gateway-request-id.',
     );
   }
   if (options.json) for (const record of records) process.stdout.write(`${JSON.stringify(record)}\n`);

@@ -30,7 +30,9 @@ export function requestTable(records: readonly AccessRecord[]): string {
 export function explainRequest(record: AccessRecord): string {
   const { line, code, memo, success, time } = record;
   const known = codeOf(code);
-  const { cause } = causeOf(line);
+  // The header tells the code and not the reason; what else the line holds does, if it leads to the same code.
+  const behind = causeOf({ ...line, result_code: null });
+  const { cause } = behind.code === code ? behind : causeOf(line);
   const parts = [
     paint(success ? 'green' : 'red', `${code} ${memo}`),
     facts([
