@@ -263,7 +263,7 @@ describe('an edge', () => {
     expect(existsSync(edge.socket)).toBe(false);
     await expect(ask(edge.ports.config, '/healthz')).rejects.toThrow('ECONNREFUSED');
     expect(await code()).toBe('502');
-    writeFileSync(join(dir, 'node-token'), `${TOKEN}\n`, { mode: 0o600 });
+    writeFileSync(join(dir, 'node.token'), `${TOKEN}\n`, { mode: 0o600 });
     const digest = readFileSync(join(dir, 'mosng-digest.log'), 'utf8');
     edge = await startEdge(options({ nodeToken: undefined }));
     await edge.ready;
