@@ -38,6 +38,12 @@ const EDGE_REQUESTS = 100_000;
 const MAX_CONNECTIONS = 50_000;
 
 /**
+ * Size of a compiled regular expression that Envoy accepts. Its default of 100 refuses the pattern of a path with some
+ * eighty characters; ours are made from paths whose length the model bounds, and RE2 is linear in any case.
+ */
+const REGEX_INSTRUCTIONS = 10_000;
+
+/**
  * Metrics that are kept. Everything Envoy counts would cost 60 KB a cluster; these are what dashboards and alerts read.
  * Prefixes are of what exists once, suffixes of what each cluster or route table has.
  */
@@ -124,7 +130,18 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
         },
       ],
     },
-    layeredRuntime: { layers: [{ name: 'admin', layerSpecifier: { case: 'adminLayer', value: {} } }] },
+    layeredRuntime: {
+      layers: [
+        {
+          name: 'paifang',
+          layerSpecifier: {
+            case: 'staticLayer',
+            value: { re2: { max_program_size: { error_level: REGEX_INSTRUCTIONS, warn_level: REGEX_INSTRUCTIONS } } },
+          },
+        },
+        { name: 'admin', layerSpecifier: { case: 'adminLayer', value: {} } },
+      ],
+    },
   });
   return toJson(BootstrapSchema, message, { registry: REGISTRY, useProtoFieldName: true }) as JsonObject;
 }
