@@ -109,6 +109,16 @@ export function requests(query: RequestQuery, after: Position | undefined): Stat
   };
 }
 
+/** Engine of the table with its settings, as the store describes it. */
+export function engine(): Statement {
+  const [database, name] = TABLE.split('.') as [string, string];
+  return {
+    query:
+      'SELECT engine_full AS engine FROM system.tables WHERE database = {database:String} AND name = {name:String}',
+    query_params: { database, name },
+  };
+}
+
 /** Stored lines of a workspace, and how many of them could not be parsed. */
 export function counts(workspace: string): Statement {
   return {

@@ -91,16 +91,14 @@ export const TABLE = `${DATABASE}.requests`;
 export const COLUMNS: readonly string[] = [...Object.keys(RECORD_COLUMNS), ...Object.keys(LINE_COLUMNS)];
 
 /**
- * Statements that make the store, in order; each may be run again. `retentionDays` is changed on an existing table too.
+ * Statements that make the store, in order; each may be run again; an existing table stays as it is.
  *
  * Sorted so that the newest requests of a workspace are read from the end. A request id, API or App is found by a bloom
  * filter over granules, a time by the smallest and largest of each part. Every insert is synced before it is answered,
  * because the edge forgets a line once it is.
  */
 export function statements(retentionDays: number): readonly string[] {
-  if (!Number.isSafeInteger(retentionDays) || retentionDays < 1) throw new Error('retention must be at least one day');
   const columns = Object.entries({ ...RECORD_COLUMNS, ...LINE_COLUMNS }).map(([name, type]) => `${name} ${type}`);
-  const ttl = `toDateTime(received) + INTERVAL ${retentionDays} DAY`;
   return [
     `CREATE DATABASE IF NOT EXISTS ${DATABASE}`,
     `CREATE TABLE IF NOT EXISTS ${TABLE} (
@@ -114,8 +112,22 @@ export function statements(retentionDays: number): readonly string[] {
     ) ENGINE = MergeTree
     PARTITION BY toYYYYMMDD(received)
     ORDER BY (owner, time, origin_node, origin_file, origin_offset)
-    TTL ${ttl}
+    TTL ${expiry(retentionDays)}
     SETTINGS ttl_only_drop_parts = 1, fsync_after_insert = 1, fsync_part_directory = 1`,
-    `ALTER TABLE ${TABLE} MODIFY TTL ${ttl}`,
   ];
+}
+
+/** The statement that changes how long lines are kept. Only when that has changed: it touches every part on disk. */
+export function changeRetention(retentionDays: number): string {
+  return `ALTER TABLE ${TABLE} MODIFY TTL ${expiry(retentionDays)}`;
+}
+
+/** Whether the engine of the table, as the store describes it, keeps lines that long. */
+export function keepsFor(engine: string, retentionDays: number): boolean {
+  return engine.includes(`toIntervalDay(${retentionDays})`);
+}
+
+function expiry(retentionDays: number): string {
+  if (!Number.isSafeInteger(retentionDays) || retentionDays < 1) throw new Error('retention must be at least one day');
+  return `toDateTime(received) + INTERVAL ${retentionDays} DAY`;
 }

@@ -3,7 +3,7 @@ import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickh
 import type { AccessLine, AccessRecord, UnparsedLine } from '../core/accesslog/record.js';
 import * as queries from './queries.js';
 import { type Cell, fromRow, type Row, type StoredRequest, toCells } from './rows.js';
-import { COLUMNS, statements, TABLE } from './schema.js';
+import { COLUMNS, changeRetention, keepsFor, statements, TABLE } from './schema.js';
 
 /** How lines are understood; the doors of core (`readLine`, `toRecord`), handed in because this room knows only types of core. */
 export interface LineMeaning {
@@ -66,7 +66,13 @@ export async function openLogStore(options: LogStoreOptions): Promise<LogStore> 
     log: { level: ClickHouseLogLevel.OFF },
   });
   try {
-    for (const query of statements(options.retentionDays ?? 30)) await client.command({ query });
+    const days = options.retentionDays ?? 30;
+    for (const query of statements(days)) await client.command({ query });
+    const { query, query_params } = queries.engine();
+    const [table] = await (await client.query({ query, query_params, format: 'JSONEachRow' })).json<{
+      engine: string;
+    }>();
+    if (table && !keepsFor(table.engine, days)) await client.command({ query: changeRetention(days) });
   } catch (error) {
     await client.close();
     throw error;

@@ -48,6 +48,17 @@ describe('the embedded engine', () => {
     expect(await response.text()).toMatch(/^Code: 47\. /);
   });
 
+  it('keeps lines as long as it is told, also when that changes on an existing table', async () => {
+    const engine = async () => {
+      const body = "SELECT engine_full FROM system.tables WHERE database = 'paifang'";
+      return (await fetch(at.url, { method: 'POST', headers: { 'x-clickhouse-key': at.password }, body })).text();
+    };
+    expect(await engine()).toContain('toIntervalDay(30)');
+    await opened(at, { retentionDays: 7 });
+    expect(await engine()).toContain('toIntervalDay(7)');
+    await expect(opened(at, { retentionDays: 0 })).rejects.toThrow('at least one day');
+  });
+
   it('refuses to listen where others could reach it, and to run without a password', async () => {
     const options = { dir: join(tmpDir(), 'x'), port: 0, password: 'p' };
     await expect(runChdbServer({ ...options, host: '0.0.0.0' })).rejects.toThrow('loopback');

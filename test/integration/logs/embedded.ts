@@ -28,7 +28,7 @@ export async function embedded(dir: string, troubles: string[] = []): Promise<Em
 /** The store behind `at`, closed when the test (or the file) ends. */
 export async function opened(
   at: { url: string; user: string; password: string },
-  options: { exclusive?: boolean; now?: () => number } = {},
+  options: { exclusive?: boolean; retentionDays?: number } = {},
 ): Promise<LogStore> {
   const { url, user, password } = at;
   const store = await openLogStore({ url, user, password, meaning: { readLine, toRecord }, ...options });
