@@ -19,8 +19,13 @@ export class AdminTokens {
     this.known = await this.store.adminTokens();
   }
 
-  /** Name of the token, or undefined when it is none; one that another replica made a moment ago is found too. */
-  async nameOf(token: string): Promise<string | undefined> {
+  /**
+   * Name of the token in an Authorization header, or undefined when it holds none that is known; one that another replica
+   * made a moment ago is found too. @throws StoreUnavailable when an unknown one cannot be looked for.
+   */
+  async nameOf(header: string | undefined): Promise<string | undefined> {
+    const token = /^Bearer ([A-Za-z0-9._~+/-]{1,512}=*)$/i.exec(header ?? '')?.[1];
+    if (token === undefined) return undefined;
     const name = tokenName(this.known, token);
     if (name !== undefined || performance.now() - this.lookedAt < LOOK_AGAIN_MS) return name;
     await this.load();
@@ -28,27 +33,22 @@ export class AdminTokens {
   }
 }
 
-/** Lets a request pass that shows an admin token, or whose operation needs none. */
+/** Lets a request pass that showed an admin token ({@link CheckedRequest.actorName}), or whose operation needs none. */
 @Injectable()
 export class AdminGuard implements CanActivate {
-  constructor(private readonly tokens: AdminTokens) {}
-
-  async canActivate(context: ExecutionContext): Promise<boolean> {
+  canActivate(context: ExecutionContext): boolean {
     const operation = operationOf(context);
     // What /openapi.json does not describe does not exist.
-    if (operation === undefined) throw new Error(`${context.getClass().name}.${context.getHandler().name} is no operation`);
-    if (operation.open) return true;
+    if (operation === undefined) {
+      throw new Error(`${context.getClass().name}.${context.getHandler().name} is no operation`);
+    }
     const request = context.switchToHttp().getRequest<CheckedRequest>();
-    const header = request.headers.authorization;
-    const token = /^Bearer ([A-Za-z0-9._~+/-]{1,512}=*)$/i.exec(header ?? '')?.[1];
-    const name = token === undefined ? undefined : await this.tokens.nameOf(token);
-    if (name === undefined) throw unauthorized(header);
-    request.actorName = name;
-    return true;
+    if (operation.open || request.actorName !== undefined) return true;
+    throw unauthorized(request.headers.authorization);
   }
 }
 
-function unauthorized(header: string | undefined): Problem {
+export function unauthorized(header: string | undefined): Problem {
   const message =
     header === undefined
       ? 'The request has no Authorization header.'

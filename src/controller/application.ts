@@ -4,7 +4,7 @@ import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, NestFactory } from '@nestjs/cor
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Log } from '../logger.js';
-import { AdminGuard, AdminTokens } from './admin-guard.js';
+import { AdminGuard, AdminTokens, unauthorized } from './admin-guard.js';
 import { AuditController } from './audit.controller.js';
 import { ChangeSetsController } from './changesets.controller.js';
 import { CodesController } from './codes.controller.js';
@@ -16,7 +16,7 @@ import { Live } from './live.js';
 import { Metrics } from './metrics.js';
 import { OBJECT_CONTROLLERS } from './objects.controller.js';
 import { OpenApi } from './openapi.js';
-import { operations } from './operation.js';
+import { type CheckedRequest, operations } from './operation.js';
 import { Problem } from './problem.js';
 import { ProblemFilter } from './problem-filter.js';
 import { ReleasesController } from './releases.controller.js';
@@ -66,7 +66,7 @@ function moduleOf(parts: ApplicationParts): DynamicModule {
       { provide: Metrics, useValue: parts.metrics },
       { provide: OpenApi, useValue: new OpenApi(operations(), parts.serving.version) },
       { provide: APP_FILTER, useValue: filter },
-      { provide: APP_GUARD, useValue: new AdminGuard(parts.tokens) },
+      { provide: APP_GUARD, useValue: new AdminGuard() },
       { provide: APP_INTERCEPTOR, useValue: new RequestCheck() },
     ],
   };
@@ -100,6 +100,11 @@ export async function createApplication(parts: ApplicationParts): Promise<NestFa
   fastify.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
+    const { authorization } = request.headers;
+    const name = await parts.tokens.nameOf(authorization);
+    if (name !== undefined) (request as CheckedRequest).actorName = name;
+    // No operation without a token takes a body: a stranger's is not even read.
+    else if (!['GET', 'HEAD', 'DELETE'].includes(request.method)) throw unauthorized(authorization);
   });
   fastify.addHook('onResponse', async (request, reply) => {
     parts.metrics.request(

@@ -133,7 +133,9 @@ export class Editor {
     faults.push(
       ...(await this.takenIds(
         tx,
-        written.map(({ write, put }) => ({ ...write, pointer: put.pointer })),
+        written
+          .filter(({ before, write }) => before?.id !== write.id)
+          .map(({ write, put }) => ({ ...write, pointer: put.pointer })),
       )),
     );
     faults.push(

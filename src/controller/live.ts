@@ -41,7 +41,7 @@ export interface ResidentState {
 export class Live {
   private readonly residents = new Map<string, Resident>();
   private ads: AdsServer | undefined;
-  private refreshing: Promise<void> | undefined;
+  private readonly looks = new Turns();
   /** Why the database could not be asked last time; undefined when it could. */
   outage: string | undefined;
 
@@ -86,20 +86,8 @@ export class Live {
     dryRun: boolean,
     work: (tx: WorkspaceTransaction, compiler: Compiler) => Promise<{ outcome: Outcome; change?: Change | undefined }>,
   ): Promise<Outcome> {
-    const resident = await this.resident(workspace);
-    return resident.turns.run(async () => {
-      const began = performance.now();
-      const done = await this.store.write(
-        workspace,
-        actor,
-        async (tx) => {
-          await this.catchUp(resident, tx.manager, tx.workspace);
-          return work(tx, resident.compiler);
-        },
-        () => !dryRun,
-      );
-      if (done === undefined) throw notFound(`The workspace "${workspace}"`);
-      const { outcome, change } = done.result;
+    const began = performance.now();
+    return this.inTurn(workspace, actor, !dryRun, work, ({ outcome, change }, resident) => {
       if (change && !dryRun) {
         this.apply(resident, change);
         this.metrics.published(workspace, (performance.now() - began) / 1000);
@@ -114,13 +102,39 @@ export class Live {
     actor: Actor,
     work: (tx: WorkspaceTransaction) => Promise<T>,
   ): Promise<T> {
-    const resident = await this.resident(workspace);
-    return resident.turns.run(async () => {
-      const done = await this.store.write(workspace, actor, work);
-      if (done === undefined) throw notFound(`The workspace "${workspace}"`);
+    return this.inTurn(workspace, actor, true, work, async (result, resident) => {
       await this.catchUpFromStore(resident);
-      return done.result;
+      return result;
     });
+  }
+
+  /** Writes under the lock of the workspace, with its compiler in step, then calls `after`; nobody else's turn is between. */
+  private async inTurn<T, R>(
+    workspace: string,
+    actor: Actor,
+    keep: boolean,
+    work: (tx: WorkspaceTransaction, compiler: Compiler) => Promise<T>,
+    after: (result: T, resident: Resident) => R | Promise<R>,
+  ): Promise<R> {
+    for (;;) {
+      const resident = await this.resident(workspace);
+      const done = await resident.turns.run(async () => {
+        const written = await this.store.write(
+          workspace,
+          actor,
+          async (tx): Promise<{ stale: true } | { stale: false; result: T }> => {
+            if (isStale(resident, tx.workspace)) return { stale: true };
+            await this.catchUp(resident, tx.manager, tx.workspace);
+            return { stale: false, result: await work(tx, resident.compiler) };
+          },
+          (outcome) => keep && !outcome.stale,
+        );
+        if (written === undefined) throw notFound(`The workspace "${workspace}"`);
+        return written.result.stale ? undefined : { result: await after(written.result.result, resident) };
+      });
+      if (done) return done.result;
+      this.drop(resident);
+    }
   }
 
   /** Told by the store of a commit: catches up unless it is known already. Failures wait for the next look. */
@@ -148,12 +162,9 @@ export class Live {
     });
   }
 
-  /** Compares every workspace with the store: finds what no notification told of. Runs once at a time; never throws. */
+  /** Compares every workspace with the store: finds what no notification told of. Begins after the call; never throws. */
   refresh(): Promise<void> {
-    this.refreshing ??= this.tried(() => this.compareAll()).finally(() => {
-      this.refreshing = undefined;
-    });
-    return this.refreshing;
+    return this.looks.run(() => this.tried(() => this.compareAll()));
   }
 
   private async compareAll(): Promise<void> {
@@ -162,7 +173,7 @@ export class Live {
     for (const resident of this.residents.values()) if (!names.has(resident.name)) this.drop(resident);
     for (const row of rows) {
       const resident = this.residents.get(row.name);
-      if (resident && resident.createdAt !== row.createdAt.getTime()) this.drop(resident);
+      if (resident && isStale(resident, row)) this.drop(resident);
       const current = this.residents.get(row.name);
       if (!current) await this.loadWorkspace(row);
       else if (current.compiler.release < row.release || current.credentials < row.credentialsRevision) {
@@ -287,9 +298,10 @@ export class Live {
     }
     this.metrics.compiled(resident.name, change.release, (performance.now() - began) / 1000);
     if (this.ads === undefined) return;
-    for (const [key, delta] of fleets) this.ads.publish(key, delta, { release: change.release });
     const after = new Set(resident.compiler.fleetKeys());
+    // Nodes of a fleet that is gone keep what they have: emptying them would turn a mistake into an outage.
     for (const key of before) if (!after.has(key)) this.ads.removeFleet(key);
+    for (const [key, delta] of fleets) if (after.has(key)) this.ads.publish(key, delta, { release: change.release });
   }
 
   private publishAll(resident: Resident): void {
@@ -303,6 +315,7 @@ export class Live {
   }
 
   private drop(resident: Resident): void {
+    if (this.residents.get(resident.name) !== resident) return;
     this.residents.delete(resident.name);
     for (const key of resident.compiler.fleetKeys()) this.ads?.removeFleet(key);
   }
@@ -319,6 +332,11 @@ export class Live {
       this.outage = reason;
     }
   }
+}
+
+/** Whether the stored workspace is another one of the same name, or an older state of it (a restored backup). */
+function isStale(resident: Resident, row: Pick<WorkspaceRow, 'createdAt' | 'release'>): boolean {
+  return resident.createdAt !== row.createdAt.getTime() || resident.compiler.release > row.release;
 }
 
 function storedOf({ kind, name, id, spec, fromRelease }: Version): StoredObject {

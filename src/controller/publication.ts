@@ -1,11 +1,12 @@
 import type { Change, Compiler, StoredObject } from '../core/compile.js';
 import { hasErrors } from '../core/diagnostic.js';
 import { type Owner, openCredentials } from '../store/credentials.js';
-import { type HeadFilter, keyOf, listHeads, type Ref, references } from '../store/objects.js';
+import { type HeadFilter, keyOf, listHeads, type Ref } from '../store/objects.js';
 import type { Store } from '../store/store.js';
 import type { Head } from '../store/tables.js';
 import type { Publication, WorkspaceTransaction } from '../store/transaction.js';
 import { type Fault, faultsOf, invalidDefinitions } from './problem.js';
+import { referencesOf } from './references.js';
 
 /** What a release shall bring into force and take out of it. */
 export interface Selection {
@@ -49,7 +50,9 @@ async function neverPublished(tx: WorkspaceTransaction, heads: readonly Head[]):
   const known = new Set(heads.map(keyOf));
   const found: Head[] = [];
   for (let open = heads.filter((head) => head.kind !== 'app'); open.length > 0; ) {
-    const needed = (await references(tx.manager, tx.workspace.name, open)).filter((ref) => !known.has(keyOf(ref)));
+    const needed: Ref[] = open
+      .flatMap(({ kind, spec }) => referencesOf(kind, spec))
+      .filter((ref) => !known.has(keyOf(ref)));
     if (open.some((head) => head.kind === 'group' && head.spec.fleets === undefined))
       needed.push(...(await fleetsIfNone(tx)).filter((ref) => !known.has(keyOf(ref))));
     for (const ref of needed) known.add(keyOf(ref));

@@ -43,14 +43,15 @@ create index object_pending on object (workspace)
   where in_force_revision is distinct from revision;
 
 -- Who names whom, in the heads: answers "who still needs this" and "APIs of this group" without reading every spec.
+-- No foreign key to object: its check is planned once per session, and a plan made while the table is empty reads the
+-- whole table for each of the thousands of rows of a first change set.
 create table object_reference (
-  workspace text collate "C" not null,
+  workspace text collate "C" not null references workspace on delete cascade,
   kind text not null,
   name text collate "C" not null,
   to_kind text not null,
   to_name text collate "C" not null,
-  primary key (workspace, kind, name, to_kind, to_name),
-  foreign key (workspace, kind, name) references object on delete cascade
+  primary key (workspace, kind, name, to_kind, to_name)
 );
 create index object_reference_to on object_reference (workspace, to_kind, to_name);
 

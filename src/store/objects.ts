@@ -150,17 +150,6 @@ export async function referrers(
   }));
 }
 
-/** What `refs` refer to. */
-export async function references(manager: EntityManager, workspace: string, refs: readonly Ref[]): Promise<Ref[]> {
-  if (refs.length === 0) return [];
-  return manager.query(
-    `select distinct r.to_kind as kind, r.to_name as name from object_reference r
-     where r.workspace = $1
-       and (r.kind, r.name) in (select kind, name from jsonb_to_recordset($2::jsonb) as x(kind text, name text))`,
-    [workspace, json(refs)],
-  );
-}
-
 /** Revisions of an object, newest first; `before` is a revision number. */
 export async function listRevisions(
   manager: EntityManager,

@@ -55,51 +55,46 @@ export class WorkspaceTransaction {
     return readHeads(this.manager, this.workspace.name, refs);
   }
 
-  /** Stores heads, each with the next revision of its object, and their history. Returns them as stored, in the same order. */
+  /**
+   * Stores heads, each with the next revision of its object, with their history and references. Returns them as stored, in
+   * the same order. One statement: a publication waits for few answers of the database.
+   */
   async putHeads(writes: readonly HeadWrite[]): Promise<Head[]> {
     if (writes.length === 0) return [];
     const rows = writes.map(({ kind, name, id, spec, state, action }) => ({ kind, name, id, spec, state, action }));
-    const parameters = [this.workspace.name, JSON.stringify(rows), this.now, this.actor.name];
-    // The history outlives objects, so that an object made again under an old name continues the old count.
-    await this.manager.query(
-      `insert into object (workspace, kind, name, id, revision, spec, state, created_at, created_by, updated_at, updated_by)
-       select $1, w.kind, w.name, w.id,
-         1 + coalesce((select max(revision) from object_revision h where h.workspace = $1 and h.kind = w.kind and h.name = w.name), 0),
-         w.spec, w.state, $3, $4, $3, $4
-       from jsonb_to_recordset($2::jsonb) as w(kind text, name text, id text, spec jsonb, state text)
-       on conflict (workspace, kind, name) do update set id = excluded.id, revision = excluded.revision, spec = excluded.spec,
-         state = excluded.state, updated_at = excluded.updated_at, updated_by = excluded.updated_by`,
-      parameters,
-    );
-    await this.manager.query(
-      `insert into object_revision (workspace, kind, name, revision, action, spec, at, author)
-       select $1, w.kind, w.name, o.revision, w.action, w.spec, $3, $4
-       from jsonb_to_recordset($2::jsonb) as w(kind text, name text, spec jsonb, action text)
-       join object o on o.workspace = $1 and o.kind = w.kind and o.name = w.name`,
-      parameters,
-    );
-    await this.putReferences(writes);
-    const stored = await this.heads(writes);
-    return writes.map((write) => stored.get(keyOf(write)) as Head);
-  }
-
-  private async putReferences(writes: readonly HeadWrite[]): Promise<void> {
-    const workspace = this.workspace.name;
-    await this.manager.query(
-      `delete from object_reference where workspace = $1
-         and (kind, name) in (select kind, name from jsonb_to_recordset($2::jsonb) as w(kind text, name text))`,
-      [workspace, JSON.stringify(writes.map(({ kind, name }) => ({ kind, name })))],
-    );
     const pairs = writes.flatMap(({ kind, name, state, references }) =>
       state === 'deleted' ? [] : references.map((to) => ({ kind, name, to_kind: to.kind, to_name: to.name })),
     );
-    if (pairs.length === 0) return;
-    await this.manager.query(
-      `insert into object_reference (workspace, kind, name, to_kind, to_name)
-       select distinct $1, kind, name, to_kind, to_name
-       from jsonb_to_recordset($2::jsonb) as w(kind text, name text, to_kind text, to_name text)`,
-      [workspace, JSON.stringify(pairs)],
+    // The history outlives objects, so that an object made again under an old name continues the old count. References
+    // that stay are left alone: parts of one statement do not see each other, so none may be deleted and inserted again.
+    const stored: Head[] = await this.manager.query(
+      `with given as (select * from jsonb_to_recordset($2::jsonb) as w(kind text, name text, id text, spec jsonb, state text, action text)),
+       pairs as (select distinct * from jsonb_to_recordset($5::jsonb) as p(kind text, name text, to_kind text, to_name text)),
+       written as (
+         insert into object (workspace, kind, name, id, revision, spec, state, created_at, created_by, updated_at, updated_by)
+         select $1, w.kind, w.name, w.id,
+           1 + coalesce((select max(revision) from object_revision h where h.workspace = $1 and h.kind = w.kind and h.name = w.name), 0),
+           w.spec, w.state, $3, $4, $3, $4 from given w
+         on conflict (workspace, kind, name) do update set id = excluded.id, revision = excluded.revision, spec = excluded.spec,
+           state = excluded.state, updated_at = excluded.updated_at, updated_by = excluded.updated_by
+         returning *),
+       history as (
+         insert into object_revision (workspace, kind, name, revision, action, spec, at, author)
+         select $1, o.kind, o.name, o.revision, w.action, o.spec, $3, $4 from written o join given w using (kind, name)),
+       cleared as (
+         delete from object_reference r using given w
+         where r.workspace = $1 and r.kind = w.kind and r.name = w.name
+           and not exists (select 1 from pairs p where p.kind = r.kind and p.name = r.name and p.to_kind = r.to_kind and p.to_name = r.to_name)),
+       referring as (
+         insert into object_reference (workspace, kind, name, to_kind, to_name)
+         select $1, kind, name, to_kind, to_name from pairs on conflict do nothing)
+       select workspace, kind, name, id, revision, spec, state, in_force_revision as "inForceRevision", in_force_release as "inForceRelease",
+         published_revision as "publishedRevision", created_at as "createdAt", created_by as "createdBy", updated_at as "updatedAt",
+         updated_by as "updatedBy" from written`,
+      [this.workspace.name, JSON.stringify(rows), this.now, this.actor.name, JSON.stringify(pairs)],
     );
+    const byKey = new Map(stored.map((head) => [keyOf(head), head]));
+    return writes.map((write) => byKey.get(keyOf(write)) as Head);
   }
 
   /** Removes heads for good, with the credentials of their owners. Their history stays. */
@@ -107,9 +102,9 @@ export class WorkspaceTransaction {
     if (refs.length === 0) return;
     const parameters = [this.workspace.name, JSON.stringify(refs.map(({ kind, name }) => ({ kind, name })))];
     const listed = `(kind, name) in (select kind, name from jsonb_to_recordset($2::jsonb) as w(kind text, name text))`;
-    await this.manager.query(`delete from object where workspace = $1 and ${listed}`, parameters);
-    await this.manager.query(`delete from credential where workspace = $1 and ${listed}`, parameters);
-    await this.manager.query(`delete from credential_owner where workspace = $1 and ${listed}`, parameters);
+    for (const table of ['object', 'object_reference', 'credential', 'credential_owner']) {
+      await this.manager.query(`delete from ${table} where workspace = $1 and ${listed}`, parameters);
+    }
   }
 
   /**
@@ -129,11 +124,6 @@ export class WorkspaceTransaction {
       removed: removals.length,
       objects: { published: named(upserts), removed: named(removals) },
     };
-    await this.manager.query(`update workspace set release = $2 where name = $1`, [workspace, number]);
-    await this.manager.query(
-      `insert into release (workspace, number, author, message, created_at, rollback_of, summary) values ($1, $2, $3, $4, $5, $6, $7)`,
-      [workspace, number, this.actor.name, about.message, this.now, about.rollbackOf ?? null, JSON.stringify(summary)],
-    );
     const refs = JSON.stringify([...upserts, ...removals].map(({ kind, name }) => ({ kind, name })));
     const listed = `(kind, name) in (select kind, name from jsonb_to_recordset($3::jsonb) as w(kind text, name text))`;
     await this.manager.query(
@@ -150,24 +140,37 @@ export class WorkspaceTransaction {
         JSON.stringify(upserts.map(({ kind, name, id, revision, spec }) => ({ kind, name, id, revision, spec }))),
       ],
     );
+    const standing = [
+      ...upserts.map(({ kind, name, revision }) => ({ kind, name, revision })),
+      ...removals.map(({ kind, name }) => ({ kind, name, revision: null })),
+    ];
     await this.manager.query(
-      `update object o set in_force_revision = w.revision, in_force_release = $2, published_revision = w.revision,
-         state = case when o.state = 'deleted' then o.state when o.kind = 'api' then 'online' else 'published' end
-       from jsonb_to_recordset($3::jsonb) as w(kind text, name text, revision integer)
-       where o.workspace = $1 and o.kind = w.kind and o.name = w.name`,
-      [workspace, number, JSON.stringify(upserts.map(({ kind, name, revision }) => ({ kind, name, revision })))],
-    );
-    await this.manager.query(
-      `update object o set in_force_revision = null, in_force_release = null,
-         state = case when o.state = 'deleted' then o.state when o.kind = 'api' then 'offline' else 'draft' end
-       from jsonb_to_recordset($2::jsonb) as w(kind text, name text)
-       where o.workspace = $1 and o.kind = w.kind and o.name = w.name`,
-      [workspace, JSON.stringify(removals.map(({ kind, name }) => ({ kind, name })))],
-    );
-    await this.manager.query(
-      `insert into group_release (workspace, name, release) select $1, key, value::integer from jsonb_each_text($2::jsonb)
-       on conflict (workspace, name) do update set release = excluded.release`,
-      [workspace, JSON.stringify(about.groupReleases)],
+      `with standing as (
+         update object o set in_force_revision = w.revision,
+           in_force_release = case when w.revision is not null then $2::integer end,
+           published_revision = coalesce(w.revision, o.published_revision),
+           state = case when o.state = 'deleted' then o.state
+             when w.revision is null then case when o.kind = 'api' then 'offline' else 'draft' end
+             when o.kind = 'api' then 'online' else 'published' end
+         from jsonb_to_recordset($3::jsonb) as w(kind text, name text, revision integer)
+         where o.workspace = $1 and o.kind = w.kind and o.name = w.name),
+       made as (
+         insert into release (workspace, number, author, message, created_at, rollback_of, summary) values ($1, $2, $4, $5, $6, $7, $8)),
+       stamped as (
+         insert into group_release (workspace, name, release) select $1, key, value::integer from jsonb_each_text($9::jsonb)
+         on conflict (workspace, name) do update set release = excluded.release)
+       update workspace set release = $2 where name = $1`,
+      [
+        workspace,
+        number,
+        JSON.stringify(standing),
+        this.actor.name,
+        about.message,
+        this.now,
+        about.rollbackOf ?? null,
+        JSON.stringify(summary),
+        JSON.stringify(about.groupReleases),
+      ],
     );
     await this.notify('paifang_release', { workspace, number });
     return number;
