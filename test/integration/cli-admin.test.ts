@@ -1,4 +1,5 @@
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { parse, stringify } from 'yaml';
 import { ADMIN_TOKEN, type AdminClient, testController } from '../support/admin.js';
 import { onCleanup } from '../support/cleanup.js';
 import { paifang, paifangJson, type Run } from '../support/cli.js';
+import { rootDir } from '../support/envoy.js';
 import { freePort } from '../support/ports.js';
 import { type TestPostgres, testPostgres } from '../support/postgres.js';
 import { tmpDir } from '../support/tmp.js';
@@ -27,6 +29,8 @@ const GATEWAY = {
   apps: [{ name: 'web', grants: { groups: ['shop'] } }],
 };
 type Gateway = typeof GATEWAY & { workspace?: string };
+
+const SCRIPT = '/usr/bin/script';
 
 let postgres: TestPostgres;
 let controller: AdminClient;
@@ -88,6 +92,27 @@ describe('paifang apply', () => {
     expect(status).toBe(2);
     expect(stderr).toContain('--yes');
     expect((await run('releases')).stdout).toContain('has published nothing yet');
+  });
+
+  // util-linux's `script` runs a command on a terminal of its own; without it nothing here can stand in for a person.
+  it.skipIf(!existsSync(SCRIPT)).each([
+    ['y', 0, 1],
+    ['', 1, 0],
+  ])('asks on a terminal; the answer %j ends with %i', async (answer, status, releases) => {
+    const { name } = await workspace();
+    const command = `'${process.execPath}' dist/main.js apply -w ${name} -f '${file(GATEWAY)}'`;
+    const child = spawn(SCRIPT, ['-qec', command, '/dev/null'], { cwd: rootDir(), env: { ...process.env, ...env } });
+    let shown = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      shown += chunk;
+      if (shown.includes('[y/N] ') && !child.stdin.writableEnded) child.stdin.end(`${answer}\n`);
+    });
+    onCleanup(async () => {
+      child.kill('SIGKILL');
+    });
+    expect(await new Promise((resolve) => child.on('close', resolve))).toBe(status);
+    expect(shown).toContain('6 created');
+    expect(await paifangJson<unknown[]>(['releases', '-w', name], { env })).toHaveLength(releases);
   });
 
   it('--dry-run changes nothing', async () => {
