@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { FIELD_NAMES, FIELDS } from '../../src/core/accesslog/fields.js';
 import { type Backend, type Seen, startBackend } from '../support/backend.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import type { Ask } from '../support/http-client.js';
@@ -180,6 +181,72 @@ describe('what clients cannot say', () => {
     const headers = { 'x-forwarded-for': '10.9.8.7, 203.0.113.5' };
     const answer = await behindProxy.ask('/as-it-is/x', { headers: { host: HOST, ...headers } });
     expect((await behindProxy.line(answer)).downstream_remote_address).toBe('203.0.113.5:0');
+  });
+});
+
+describe('the log line', () => {
+  const typeOf = (value: unknown) => (typeof value === 'number' ? 'number' : 'text');
+
+  test.each([
+    ['of a forwarded request', '/swap/1/2?q=3', { host: HOST, 'user-agent': 'test', traceparent: '00-ab-cd-01' }],
+    ['of a mock', '/mock/default', { host: HOST }],
+    ['of an unknown host', '/x', { host: 'nobody.example' }],
+  ])('%s has every field, typed as readers expect', async (_, path, headers) => {
+    const line = await gateway.line(await gateway.ask(path, { headers }));
+    expect(Object.keys(line).sort()).toEqual([...FIELD_NAMES].sort());
+    for (const name of FIELD_NAMES) {
+      if (line[name] !== null) expect(FIELDS[name].split('|'), `${name}: ${line[name]}`).toContain(typeOf(line[name]));
+    }
+  });
+
+  test('has all there is to know of a forwarded request', async () => {
+    const headers = { host: `${HOST}:1`, 'user-agent': 'test', 'x-b3-traceid': '463ac35c9f6413ad' };
+    const answer = await gateway.ask('/swap/1/2?q=3', { method: 'POST', headers, body: 'four' });
+    const line = await gateway.line(answer);
+    const absent = FIELD_NAMES.filter((name) => line[name] === null);
+    expect(absent).toEqual(
+      expect.arrayContaining([
+        'ai_log',
+        'trace_id',
+        'requested_server_name',
+        'policy',
+        'app_id',
+        'edge_code',
+        'result_code',
+      ]),
+    );
+    expect(absent.length).toBe(8); // and upstream_transport_failure_reason
+    expect(line).toMatchObject({
+      cluster_id: 'test/edge',
+      node: 'node-1',
+      workspace: 'test',
+      group_id: `group-of-${HOST}`,
+      release: 7,
+      api_id: '/swap/{a}/{b}',
+      route_name: '/swap/{a}/{b}',
+      upstream_cluster: 'one',
+      upstream_host: `127.0.0.1:${one.port}`,
+      backend_protocol: 'Http',
+      method: 'POST',
+      protocol: 'HTTP/1.1',
+      bytes_received: 4,
+      attempts: 1,
+      user_agent: 'test',
+      client_trace_id: '463ac35c9f6413ad',
+      __time__: expect.stringMatching(/^\d{13}$/),
+      start_time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+    });
+    expect(Date.parse(line.start_time as string)).toBe(Number(line.__time__));
+  });
+
+  test.each([
+    [{ 'sofa-traceid': 's' }, 's'],
+    [{ 'x-b3-traceid': 'b', 'sofa-traceid': 's' }, 'b'],
+    [{ traceparent: 'w', 'x-b3-traceid': 'b' }, 'w'],
+    [{}, null],
+  ])('trace id of the client from %j', async (headers, want) => {
+    const answer = await gateway.ask('/mock/default', { headers: { host: HOST, ...headers } });
+    expect((await gateway.line(answer)).client_trace_id).toBe(want);
   });
 });
 
