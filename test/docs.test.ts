@@ -49,6 +49,12 @@ describe('the pages', () => {
     expect(shown.filter((verb) => !verbs.has(verb))).toEqual([]);
   });
 
+  it.each(pages)('%s names no variable that nothing reads', (page) => {
+    const known = new Set(readFileSync(join(root, REFERENCE, 'config.md'), 'utf8').match(/PAIFANG_[A-Z_]+/g));
+    const named = readFileSync(join(root, page), 'utf8').match(/PAIFANG_[A-Z_]*[A-Z]/g) ?? [];
+    expect(named.filter((name) => !known.has(name))).toEqual([]);
+  });
+
   it('ADRs are numbered without gaps and have the four parts', () => {
     const files = readdirSync(join(root, 'docs/adr')).sort();
     expect(files.map((name) => Number(name.slice(0, 4)))).toEqual(files.map((_, i) => i + 1));

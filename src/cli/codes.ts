@@ -51,7 +51,7 @@ async function codes(code: string | undefined, options: { json?: boolean; quiet?
 }
 
 /** A code with all that the catalogue says of it. */
-export function explain(row: ResultCode): string {
+function explain(row: ResultCode): string {
   return facts([
     ['code', row.code],
     ['memo', row.memo],

@@ -8,7 +8,7 @@ import { readInput } from './input.js';
 import { json, note, paint, visible } from './terminal.js';
 
 /** A place in a text file, counted from 1. */
-export interface Position {
+interface Position {
   readonly line: number;
   readonly column: number;
 }
@@ -18,7 +18,7 @@ export interface Position {
  * missing, it is the place of the nearest container that exists; undefined for the whole document, and when `text` cannot
  * be parsed at all.
  */
-export function positionsIn(text: string): (pointer: string) => Position | undefined {
+function positionsIn(text: string): (pointer: string) => Position | undefined {
   const counter = new LineCounter();
   let root: unknown;
   try {
