@@ -1,18 +1,19 @@
 import fc from 'fast-check';
 import type { ApiSpec, UpstreamSpec } from '../../src/core/model/api.js';
-import { METHODS, RETRY_ON } from '../../src/core/model/api.js';
+import { METHODS } from '../../src/core/model/api.js';
 import type { AppSpec } from '../../src/core/model/app.js';
 import type { ClusterSpec } from '../../src/core/model/cluster.js';
 import type { Definitions } from '../../src/core/model/definitions.js';
 import type { FleetSpec } from '../../src/core/model/fleet.js';
 import type { GroupSpec } from '../../src/core/model/group.js';
 
-// Two families. Tame ones follow the rules of single objects, draw names from small pools, and so often fit together; wild
-// ones only conform to their schemas: what the rules are there for.
+// Definitions that follow the rules of single objects and draw names from small pools, and so often fit together. Those that
+// only conform to their schemas are in wild.ts.
 
 /** How many names each pool has. */
 export const POOL = { fleet: 2, cluster: 4, group: 4, api: 8, app: 3 } as const;
-const pool = (prefix: string, size: number): fc.Arbitrary<string> => fc.nat(size - 1).map((i) => `${prefix}${i}`);
+export const pool = (prefix: string, size: number): fc.Arbitrary<string> =>
+  fc.nat(size - 1).map((i) => `${prefix}${i}`);
 export const fleetName = pool('fleet', POOL.fleet);
 export const clusterName = pool('cluster', POOL.cluster);
 export const groupName = pool('group', POOL.group);
@@ -20,7 +21,7 @@ export const apiName = pool('api', POOL.api);
 export const appName = pool('app', POOL.app);
 
 /** An object whose keys may be left out; none has the value undefined. */
-function partial<T extends object>(
+export function partial<T extends object>(
   record: {
     readonly [K in keyof T]?: fc.Arbitrary<Exclude<T[K], undefined>>;
   },
@@ -28,8 +29,8 @@ function partial<T extends object>(
   return fc.record(record as Record<string, fc.Arbitrary<unknown>>, { requiredKeys: [] }) as fc.Arbitrary<Partial<T>>;
 }
 
-const port = fc.integer({ min: 1, max: 65_535 });
-const some = <T>(item: fc.Arbitrary<T>, max: number) => fc.uniqueArray(item, { minLength: 1, maxLength: max });
+export const port = fc.integer({ min: 1, max: 65_535 });
+export const some = <T>(item: fc.Arbitrary<T>, max: number) => fc.uniqueArray(item, { minLength: 1, maxLength: max });
 
 export function fleet(name: string): fc.Arbitrary<FleetSpec> {
   return fc
@@ -79,7 +80,7 @@ export function group(name: string): fc.Arbitrary<GroupSpec> {
     .map(([hosts, rest]) => ({ name, hosts, ...rest }));
 }
 
-const auth: fc.Arbitrary<NonNullable<ApiSpec['auth']>> = fc.oneof(
+export const auth: fc.Arbitrary<NonNullable<ApiSpec['auth']>> = fc.oneof(
   fc.constant({ type: 'none' as const }),
   partial<Omit<Extract<NonNullable<ApiSpec['auth']>, { type: 'signature' }>, 'type'>>({
     requiredHeaders: fc.subarray(['(request-target)', 'date', 'digest']),
@@ -156,127 +157,3 @@ function each<T>(kind: keyof typeof POOL, spec: (name: string) => fc.Arbitrary<T
   const all = Array.from({ length: POOL[kind] }, (_, i) => fc.option(spec(`${kind}${i}`), { freq: 8 }));
   return fc.tuple(...all).map((list) => list.filter((item) => item !== null));
 }
-
-const wildText = (max: number) =>
-  fc.oneof(
-    fc.string({ unit: 'binary', maxLength: max }),
-    fc.string({ maxLength: max }),
-    fc
-      .array(
-        fc.constantFrom(
-          '/',
-          '{',
-          '}',
-          '*',
-          'a',
-          'id',
-          '%2f',
-          '%',
-          '..',
-          '.',
-          ':',
-          '[',
-          ']',
-          '1',
-          '::',
-          '\\',
-          '?',
-          '\u{1f600}',
-        ),
-        { maxLength: 12 },
-      )
-      .map((parts) => parts.join('').slice(0, max)),
-  );
-const wildName = fc.oneof(
-  pool('n', 3),
-  fc.constantFrom('constructor', 'toString', '注文', 'x'.repeat(64), '1', 'hasOwnProperty'),
-);
-const wildHeaders = fc.dictionary(wildText(20), wildText(20), { maxKeys: 4 });
-
-const wildUpstream: fc.Arbitrary<UpstreamSpec> = fc.oneof(
-  fc
-    .tuple(wildName, partial<{ path: string; host: string }>({ path: wildText(40), host: wildText(30) }))
-    .map(([name, rest]) => ({ kind: 'cluster' as const, cluster: name, ...rest })),
-  fc
-    .tuple(
-      fc.array(fc.record({ cluster: wildName, weight: fc.integer({ min: 0, max: 100 }) }), {
-        minLength: 1,
-        maxLength: 3,
-      }),
-      partial<{ path: string; host: string }>({ path: wildText(40) }),
-    )
-    .map(([clusters, rest]) => ({ kind: 'weighted' as const, clusters, ...rest })),
-  partial<Omit<Extract<UpstreamSpec, { kind: 'mock' }>, 'kind'>>({
-    resultCode: fc.nat(9999).map((n) => String(n).padStart(4, '0')),
-    status: fc.integer({ min: 200, max: 599 }),
-    headers: wildHeaders,
-    body: wildText(60),
-    contentType: wildText(20),
-  }).map((rest) => ({ kind: 'mock' as const, ...rest })),
-);
-
-/** Anything that conforms to the schemas, however senseless. */
-export const wildDefinitions: fc.Arbitrary<Definitions> = partial<Definitions>({
-  fleets: fc.array(
-    fc
-      .tuple(
-        wildName,
-        fc.array(fc.record({ name: wildName, address: wildText(20), port }), { minLength: 1, maxLength: 3 }),
-        partial<FleetSpec>({ accessLogPath: wildText(20), docsUrl: wildText(20) }),
-      )
-      .map(([name, listeners, rest]) => ({ name, listeners, ...rest })),
-    { maxLength: 3 },
-  ),
-  clusters: fc.array(
-    fc
-      .tuple(
-        wildName,
-        fc.array(fc.record({ host: wildText(20).filter((t) => t !== ''), port }), { maxLength: 3 }),
-        partial<ClusterSpec>({
-          authentication: fc.constantFrom('none', 'secret'),
-          tls: partial<{ sni: string; caPem: string }>({ sni: wildText(20), caPem: wildText(60) }),
-        }),
-      )
-      .map(([name, endpoints, rest]) => ({ name, endpoints, ...rest })),
-    { maxLength: 3 },
-  ),
-  groups: fc.array(fc.record({ name: wildName, hosts: fc.array(wildText(30), { minLength: 1, maxLength: 3 }) }), {
-    maxLength: 3,
-  }),
-  apis: fc.array(
-    fc
-      .tuple(
-        fc.record({
-          name: wildName,
-          group: wildName,
-          match: fc.record({ path: wildText(40) }),
-          upstream: wildUpstream,
-        }),
-        partial<ApiSpec>({
-          auth,
-          timeoutMs: fc.integer({ min: 1, max: 3_600_000 }),
-          retry: fc
-            .tuple(
-              fc.integer({ min: 1, max: 10 }),
-              partial<Omit<NonNullable<ApiSpec['retry']>, 'attempts'>>({
-                on: some(fc.constantFrom(...RETRY_ON), 3),
-                statusCodes: fc.uniqueArray(fc.integer({ min: 100, max: 599 }), { maxLength: 3 }),
-                perTryTimeoutMs: fc.integer({ min: 1, max: 3_600_000 }),
-              }),
-            )
-            .map(([attempts, rest]) => ({ attempts, ...rest })),
-        }),
-      )
-      .map(([must, may]) => ({ ...must, ...may })),
-    { maxLength: 4 },
-  ),
-  apps: fc.array(
-    fc
-      .tuple(
-        wildName,
-        partial<AppSpec>({ grants: partial<NonNullable<AppSpec['grants']>>({ apis: some(wildName, 3) }) }),
-      )
-      .map(([name, rest]) => ({ name, ...rest })),
-    { maxLength: 2 },
-  ),
-});
