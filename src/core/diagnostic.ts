@@ -59,6 +59,11 @@ export const DIAGNOSTICS = {
     summary: 'Two APIs of a group match the same requests, so that order alone would decide.',
   },
   'invalid-header-name': { severity: 'error', summary: 'A header name that HTTP or Envoy does not allow here.' },
+  'unseen-header': {
+    severity: 'warning',
+    summary:
+      'Signatures must cover a header that the fleet does not hand to the edge; every request is refused with 2102.',
+  },
   'invalid-header-value': { severity: 'error', summary: 'A header value with characters HTTP does not allow.' },
   'invalid-endpoint': { severity: 'error', summary: 'An endpoint has a host or port that cannot be called.' },
   'no-endpoint': { severity: 'warning', summary: 'A cluster has no endpoint; its APIs answer 4000.' },

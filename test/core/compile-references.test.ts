@@ -264,6 +264,37 @@ describe('matches', () => {
   });
 });
 
+describe('headers a signature must cover', () => {
+  const fleet = (name: string, signedHeaders: string[]) => ({
+    name,
+    listeners: [{ name: 'http', port: 80 }],
+    signedHeaders,
+  });
+  const signed = (...requiredHeaders: string[]) => [api('a', '/a', { auth: { type: 'signature', requiredHeaders } })];
+
+  it('reach the edge, or it is told', () => {
+    const apis = signed('(request-target)', '(created)', 'date', 'host', 'x-gateway-host', 'x-a', 'x-b');
+    expect(told({ fleets: [fleet('edge', ['x-a'])], apis })).toEqual([
+      expect.stringContaining(
+        'unseen-header api a /auth/requiredHeaders/6 Signatures must cover "x-b", which the fleet "edge" does not hand to the edge.',
+      ),
+    ]);
+    expect(told({ fleets: [fleet('edge', ['x-a', 'x-b'])], apis })).toEqual([]);
+    const groups = [{ name: 'shop', hosts: ['a'], fleets: ['edge'] }];
+    expect(told({ fleets: [fleet('edge', ['x-a', 'x-b']), fleet('far', [])], groups, apis })).toEqual([]);
+  });
+
+  it('and of the fleet that no longer hands one on', () => {
+    const definitions = { fleets: [fleet('edge', ['x-a', 'x-c'])], apis: signed('x-a') };
+    expect(toldOfChange(definitions, { upserts: [stored('fleet', fleet('edge', ['x-a']))] })).toEqual([]);
+    expect(toldOfChange(definitions, { upserts: [stored('fleet', fleet('edge', ['x-c']))] })).toEqual([
+      expect.stringContaining(
+        'unseen-header fleet edge /signedHeaders "x-a" is no longer handed to the edge, but must be covered by signatures for API "a".',
+      ),
+    ]);
+  });
+});
+
 describe('identity', () => {
   it('names and ids are unique per kind', () => {
     expect(told({ apps: [{ name: 'p' }, { name: 'p' }] })).toEqual([

@@ -2,10 +2,11 @@ import { type Diagnostic, type DiagnosticCode, diagnostic } from '../diagnostic.
 import type { Kind } from '../model/kind.js';
 import { nearest } from '../model/nearest.js';
 import { checkSpec } from '../model/rules.js';
+import { reachesEdge } from '../xds/filter/ext-authz.js';
 import { byText } from './frozen.js';
 import { linkOf } from './group-content.js';
 import { checkMatches } from './matches.js';
-import { clustersOf, type Objects, type Owner, type StoredObject, type Touched } from './objects.js';
+import { clustersOf, type Objects, type Owner, type StoredObject, serves, type Touched } from './objects.js';
 
 /** Names that are listed in one message before "and n more". */
 const MOST_NAMED = 3;
@@ -48,7 +49,8 @@ class Check {
   upserted(object: StoredObject, before: StoredObject | undefined): void {
     this.found.push(...checkSpec(object.kind, object.spec));
     this.#id(object);
-    if (object.kind === 'cluster') this.#cluster(object, before as StoredObject<'cluster'> | undefined);
+    if (object.kind === 'fleet') this.#fleet(object, before as StoredObject<'fleet'> | undefined);
+    else if (object.kind === 'cluster') this.#cluster(object, before as StoredObject<'cluster'> | undefined);
     else if (object.kind === 'group') this.#group(object);
     else if (object.kind === 'api') this.#api(object);
     else if (object.kind === 'app') this.#app(object);
@@ -106,6 +108,32 @@ class Check {
     );
   }
 
+  /** Only a header that is no longer handed on can break what was in order. */
+  #fleet(fleet: StoredObject<'fleet'>, before: StoredObject<'fleet'> | undefined): void {
+    const { signedHeaders = [] } = fleet.spec;
+    for (const header of before?.spec.signedHeaders ?? []) {
+      if (reachesEdge(header, signedHeaders)) continue;
+      const users = [...this.#objects.all('api')].filter(
+        (api) =>
+          requiredHeaders(api).includes(header) && !this.isTouched('api', api.name) && this.#isServedBy(fleet, api),
+      );
+      if (users.length === 0) continue;
+      const message = `"${header}" is no longer handed to the edge, but must be covered by signatures for API ${named(users.map(({ name }) => name).sort())}.`;
+      this.#tell(
+        fleet,
+        'unseen-header',
+        '/signedHeaders',
+        message,
+        'Put it back, or take it out of requiredHeaders of these APIs.',
+      );
+    }
+  }
+
+  #isServedBy(fleet: StoredObject<'fleet'>, api: StoredObject<'api'>): boolean {
+    const group = this.#objects.find('group', api.spec.group);
+    return group !== undefined && serves(fleet.name, group);
+  }
+
   #cluster({ name, spec }: StoredObject<'cluster'>, before: StoredObject<'cluster'> | undefined): void {
     if (spec.authentication !== 'secret' || before?.spec.authentication === 'secret') return;
     for (const user of [...this.#objects.apisOfCluster.of(name)].sort()) {
@@ -154,6 +182,7 @@ class Check {
     const { group, upstream } = api.spec;
     this.#groups.add(group);
     if (!this.#objects.find('group', group)) this.#unknown(api, '/group', 'group', group);
+    this.#signedHeaders(api);
     if (upstream.kind === 'mock') return;
     const references: [path: string, cluster: string][] =
       upstream.kind === 'cluster'
@@ -163,6 +192,18 @@ class Check {
       const cluster = this.#objects.find('cluster', name);
       if (!cluster) this.#unknown(api, path, 'cluster', name);
       else if (linkOf(cluster).signed) this.#signedShare(api, name);
+    }
+  }
+
+  #signedHeaders(api: StoredObject<'api'>): void {
+    for (const [i, header] of requiredHeaders(api).entries()) {
+      if (header.startsWith('(')) continue;
+      for (const fleet of this.#objects.all('fleet')) {
+        if (reachesEdge(header, fleet.spec.signedHeaders ?? []) || !this.#isServedBy(fleet, api)) continue;
+        const message = `Signatures must cover "${header}", which the fleet "${fleet.name}" does not hand to the edge.`;
+        const hint = `Add it to signedHeaders of the fleet, or requests are refused with 2102.`;
+        this.#tell(api, 'unseen-header', `/auth/requiredHeaders/${i}`, message, hint);
+      }
     }
   }
 
@@ -227,6 +268,10 @@ class Check {
   ): void {
     this.found.push(diagnostic(code, path, message, hint, { kind, name }));
   }
+}
+
+function requiredHeaders({ spec: { auth } }: StoredObject<'api'>): readonly string[] {
+  return auth?.type === 'signature' ? (auth.requiredHeaders ?? []) : [];
 }
 
 function named(names: readonly string[]): string {

@@ -17,11 +17,14 @@ export function checkFleet(spec: FleetSpec, report: Report): void {
       report('invalid-header-name', `/signedHeaders/${i}`, `"${name}" ${why}.`, 'Leave it out.');
     }
   }
-  if (spec.accessLogPath !== undefined && !/^[\x20-\x7e]+$/.test(spec.accessLogPath)) {
+  if (
+    spec.accessLogPath !== undefined &&
+    !/^(?:[\x20-\x7e]*\/)?(?!\.{0,2}$)[\x20-\x2e\x30-\x7e]+$/.test(spec.accessLogPath)
+  ) {
     report(
       'invalid-setting',
       '/accessLogPath',
-      `${JSON.stringify(spec.accessLogPath)} is no path.`,
+      `${JSON.stringify(spec.accessLogPath)} is no path of a file.`,
       'Write visible ASCII characters, e.g. access.log; or leave it out.',
     );
   }

@@ -29,6 +29,13 @@ const HEADERS = [
 ] as const;
 const HEADER_PREFIXES = ['x-app-', 'x-ca-', 'x-gateway-'] as const;
 
+/** Whether the edge is handed a request's header of this lower-case name. The host it always knows. */
+export function reachesEdge(name: string, signedHeaders: readonly string[]): boolean {
+  const own =
+    (HEADERS as readonly string[]).includes(name) || HEADER_PREFIXES.some((prefix) => name.startsWith(prefix));
+  return own || name === 'host' || signedHeaders.includes(name);
+}
+
 /**
  * Asks the edge. In every request's chain, and turned off by each group for all routes but those with a policy
  * ({@link AUTHZ_OFF}, {@link authzOn}): a request that finds no such setting is asked about, not let through.
