@@ -77,6 +77,7 @@ class Installation {
 
   async end(signal: NodeJS.Signals): Promise<number | null> {
     const child = this.child as ChildProcess;
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
     const gone = new Promise<number | null>((resolve) => child.once('exit', resolve));
     child.kill(signal);
     return gone;
