@@ -32,7 +32,12 @@ describe('settings', () => {
     const file = join(tmpDir(), 'paifang.yaml');
     writeFileSync(file, 'admin: {port: 9000, host: 127.0.0.2}\nup: {demo: false}\n');
     const config = loadConfig({ PAIFANG_ADMIN_PORT: '9001' }, file);
-    expect([config.admin.port, config.admin.host, config.up.demo, config.ads.port]).toEqual([9001, '127.0.0.2', false, 9876]);
+    expect([config.admin.port, config.admin.host, config.up.demo, config.ads.port]).toEqual([
+      9001,
+      '127.0.0.2',
+      false,
+      9876,
+    ]);
   });
 
   it('tell every fault of environment and file at once, each with its place', () => {
@@ -40,7 +45,16 @@ describe('settings', () => {
     writeFileSync(file, 'admin: {prot: 1}\nlog: {level: loud}\nads: 7\n');
     const found = faults({ PAIFANG_GATEWAY_PORT: '70000', PAIFANG_DEMO: 'perhaps', PAIFANG_ADMIN_PROT: '1' }, file);
     const places = found.map((fault) => fault.where);
-    expect(places).toEqual(expect.arrayContaining(['PAIFANG_GATEWAY_PORT', 'PAIFANG_DEMO', 'PAIFANG_ADMIN_PROT', `${file}: /admin`, `${file}: /log/level`, `${file}: /ads`]));
+    expect(places).toEqual(
+      expect.arrayContaining([
+        'PAIFANG_GATEWAY_PORT',
+        'PAIFANG_DEMO',
+        'PAIFANG_ADMIN_PROT',
+        `${file}: /admin`,
+        `${file}: /log/level`,
+        `${file}: /ads`,
+      ]),
+    );
   });
 
   it.each([

@@ -34,7 +34,9 @@ export interface PathIr {
   /** Ends in `/*`: everything that begins with the segments and a slash; not the segments alone. */
   readonly prefix: boolean;
 }
-export type SegmentIr = { readonly kind: 'literal'; readonly text: string } | { readonly kind: 'parameter'; readonly name: string };
+export type SegmentIr =
+  | { readonly kind: 'literal'; readonly text: string }
+  | { readonly kind: 'parameter'; readonly name: string };
 
 export interface ForwardIr {
   readonly kind: 'forward';
