@@ -10,6 +10,8 @@ import { clustersOf, type Objects, type Owner, type StoredObject, serves, type T
 
 /** Names that are listed in one message before "and n more". */
 const MOST_NAMED = 3;
+/** Findings that get a guess of what was meant. */
+const MOST_GUESSES = 20;
 
 /**
  * Everything wrong with the objects after a change that was not wrong before it: rules of each touched object alone, and
@@ -33,6 +35,7 @@ class Check {
   readonly #objects: Objects;
   readonly #touched: ReadonlySet<string>;
   readonly #groups = new Set<string>();
+  #guesses = 0;
 
   constructor(objects: Objects, touched: readonly Touched[]) {
     this.#objects = objects;
@@ -198,7 +201,7 @@ class Check {
   #signedHeaders(api: StoredObject<'api'>): void {
     for (const [i, header] of requiredHeaders(api).entries()) {
       if (header.startsWith('(')) continue;
-      for (const fleet of this.#objects.all('fleet')) {
+      for (const fleet of [...this.#objects.all('fleet')].sort((a, b) => byText(a.name, b.name))) {
         if (reachesEdge(header, fleet.spec.signedHeaders ?? []) || !this.#isServedBy(fleet, api)) continue;
         const message = `Signatures must cover "${header}", which the fleet "${fleet.name}" does not hand to the edge.`;
         const hint = `Add it to signedHeaders of the fleet, or requests are refused with 2102.`;
@@ -248,14 +251,11 @@ class Check {
     );
   }
 
+  /** A courtesy that costs what all objects of the kind cost; only the first few findings get it. */
   #guess(kind: Kind, name: string): string | undefined {
-    const names: string[] = [];
-    for (const other of this.#objects.all(kind)) {
-      names.push(other.name);
-      // A guess is a courtesy; it must not make the check cost what all objects cost.
-      if (names.length >= 1000) break;
-    }
-    const guess = nearest(name, names.sort());
+    if (++this.#guesses > MOST_GUESSES) return undefined;
+    const names = [...this.#objects.all(kind)].map((other) => other.name).sort();
+    const guess = nearest(name, names);
     return guess === undefined ? undefined : `Did you mean "${guess}"?`;
   }
 
