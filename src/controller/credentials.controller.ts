@@ -2,13 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { Controller } from '@nestjs/common';
 import { Type } from 'typebox';
 import { Secret } from '../core/secret.js';
-import {
-  addCredential,
-  changeCredential,
-  listCredentials,
-  type Owner,
-  removeCredentials,
-} from '../store/credentials.js';
+import type { Owner } from '../store/credential-owner.js';
+import { addCredential, changeCredential, listCredentials, removeCredentials } from '../store/credentials.js';
 import { findHead } from '../store/objects.js';
 import type { WorkspaceTransaction } from '../store/transaction.js';
 import { Live } from './live.js';

@@ -198,8 +198,8 @@ export class Editor {
     if (writes.length === 0) return [];
     const taken: { kind: string; name: string; id: string }[] = await tx.manager.query(
       `select o.kind, o.name, o.id from object o where o.workspace = $1
-         and (o.kind, o.id) in (select kind, id from jsonb_to_recordset($2::jsonb) as w(kind text, id text))`,
-      [tx.workspace.name, JSON.stringify(writes.map(({ kind, id }) => ({ kind, id })))],
+         and (o.kind, o.id) in (select * from unnest($2::text[], $3::text[]))`,
+      [tx.workspace.name, writes.map(({ kind }) => kind), writes.map(({ id }) => id)],
     );
     const owners = new Map(taken.map((row) => [`${row.kind}/${row.id}`, row.name]));
     return writes.flatMap(({ kind, name, id, pointer }) => {

@@ -1,6 +1,7 @@
 import type { Change, Compiler, StoredObject } from '../core/compile.js';
 import { hasErrors } from '../core/diagnostic.js';
-import { type Owner, openCredentials } from '../store/credentials.js';
+import type { Owner } from '../store/credential-owner.js';
+import { openCredentials } from '../store/credentials.js';
 import { type HeadFilter, keyOf, listHeads, type Ref } from '../store/objects.js';
 import type { Store } from '../store/store.js';
 import type { Head } from '../store/tables.js';

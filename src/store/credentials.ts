@@ -1,14 +1,10 @@
 import type { EntityManager } from 'typeorm';
 import type { Secret } from '../core/secret.js';
+import { type Owner, touch } from './credential-owner.js';
 import type { MasterKey } from './master-key.js';
+import { columnsOf } from './objects.js';
 import { type CredentialRow, Credentials } from './tables.js';
 import type { WorkspaceTransaction } from './transaction.js';
-
-/** Whose credential: an App's, or a cluster's own for signing requests to it. */
-export interface Owner {
-  readonly kind: 'app' | 'cluster';
-  readonly name: string;
-}
 
 /** A credential as lists show it: never its secret. */
 export type CredentialView = Omit<CredentialRow, 'keyId' | 'nonce' | 'ciphertext'>;
@@ -118,21 +114,6 @@ export async function removeCredentials(tx: WorkspaceTransaction, owner: Owner, 
   return count;
 }
 
-/** Counts the change and tells the replicas at commit. */
-async function touch(tx: WorkspaceTransaction, owner: Owner): Promise<void> {
-  const workspace = tx.workspace.name;
-  const [[row]]: [{ revision: number }[], number] = await tx.manager.query(
-    'update workspace set credentials_revision = credentials_revision + 1 where name = $1 returning credentials_revision as revision',
-    [workspace],
-  );
-  await tx.manager.query(
-    `insert into credential_owner (workspace, kind, name, revision) values ($1, $2, $3, $4)
-     on conflict (workspace, kind, name) do update set revision = excluded.revision`,
-    [workspace, owner.kind, owner.name, row?.revision],
-  );
-  await tx.notify('paifang_credential', { workspace, revision: row?.revision });
-}
-
 /**
  * The full lists of `owners`, or of every owner whose list changed after `since`. Cost: those owners' credentials.
  * @throws Error when a secret cannot be opened with `key`.
@@ -144,14 +125,15 @@ export async function openCredentials(
   which: { owners: readonly Owner[] } | { since: number },
 ): Promise<CredentialList[]> {
   const byOwner = 'owners' in which;
+  const { kinds, names } = columnsOf(byOwner ? which.owners : []);
   const rows: (Owner & { revision: number } & {
     [K in keyof Omit<CredentialRow, 'kind' | 'name' | 'workspace'>]: CredentialRow[K] | null;
   })[] = await manager.query(
     `select w.kind, w.name, w.revision, c.access_key as "accessKey", c.key_id as "keyId", c.nonce, c.ciphertext, c.enabled, c.expires_at as "expiresAt"
        from credential_owner w left join credential c using (workspace, kind, name)
-       where workspace = $1 and ${byOwner ? '(w.kind, w.name) in (select kind, name from jsonb_to_recordset($2::jsonb) as r(kind text, name text))' : 'w.revision > $2'}
+       where workspace = $1 and ${byOwner ? '(w.kind, w.name) in (select * from unnest($2::text[], $3::text[]))' : 'w.revision > $2'}
        order by w.kind, w.name, c.access_key`,
-    [workspace, byOwner ? JSON.stringify(which.owners.map(({ kind, name }) => ({ kind, name }))) : which.since],
+    byOwner ? [workspace, kinds, names] : [workspace, which.since],
   );
   const lists = new Map<string, CredentialList>();
   for (const row of rows) {

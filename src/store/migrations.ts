@@ -37,7 +37,8 @@ create table object (
   updated_at timestamptz not null,
   updated_by text not null,
   primary key (workspace, kind, name),
-  constraint object_id_unique unique (workspace, kind, id)
+  -- The id first: an index that begins like the primary key is taken for as good as that one while statistics are old.
+  constraint object_id_unique unique (id, kind, workspace)
 );
 create index object_pending on object (workspace)
   where in_force_revision is distinct from revision;
@@ -93,7 +94,7 @@ create table object_version (
 );
 create index object_version_from on object_version (workspace, from_release);
 create index object_version_to on object_version (workspace, to_release) where to_release is not null;
-create unique index object_version_in_force on object_version (workspace, kind, name) where to_release is null;
+create unique index object_version_in_force on object_version (name, kind, workspace) where to_release is null;
 
 -- Newest release that changed what Envoy is told of the group.
 create table group_release (

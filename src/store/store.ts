@@ -19,6 +19,8 @@ export interface StoreOptions {
 
 /** Longest a statement may take; a database that hangs then counts as gone. */
 const STATEMENT_LIMIT_MS = 30_000;
+/** Rows of one write after which the statistics of the tables are wrong. */
+const MANY_ROWS = 500;
 /** Longest wait for another write of the same workspace. */
 const LOCK_LIMIT_MS = 10_000;
 
@@ -125,10 +127,21 @@ export class Store {
           .setLock('pessimistic_write')
           .where('w.name = :workspace', { workspace })
           .getOne();
-        const outcome = row && { result: await work(new WorkspaceTransaction(runner.manager, row, actor, new Date())) };
-        if (outcome && keep(outcome.result)) await runner.commitTransaction();
-        else await runner.rollbackTransaction();
-        return outcome ?? undefined;
+        if (row === null) {
+          await runner.rollbackTransaction();
+          return undefined;
+        }
+        const tx = new WorkspaceTransaction(runner.manager, row, actor, new Date());
+        const result = await work(tx);
+        if (!keep(result)) {
+          await runner.rollbackTransaction();
+          return { result };
+        }
+        await runner.commitTransaction();
+        // Without it, every look-up goes by statistics of the small tables there were, until autovacuum comes by.
+        if (tx.rows >= MANY_ROWS)
+          await runner.query('analyze object, object_version, object_reference, object_revision');
+        return { result };
       } catch (error) {
         if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => {});
         throw error;

@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import type { Kind } from '../core/model/kind.js';
-import { keyOf, type Ref, readHeads } from './objects.js';
+import { type Owner, touch } from './credential-owner.js';
+import { columnsOf, keyOf, type Ref, readHeads } from './objects.js';
 import type { Head, ReleaseSummary, State, WorkspaceRow } from './tables.js';
 
 /** Who changes something, for history and audit. */
@@ -43,6 +44,9 @@ const LARGEST_AUDIT_CHANGES = 32 * 1024;
 
 /** Writes of one workspace under its lock: no other write of the workspace runs meanwhile, on any replica. */
 export class WorkspaceTransaction {
+  /** Objects written so far. */
+  rows = 0;
+
   constructor(
     /** For reads that must see what this transaction wrote. */
     readonly manager: EntityManager,
@@ -61,20 +65,20 @@ export class WorkspaceTransaction {
    */
   async putHeads(writes: readonly HeadWrite[]): Promise<Head[]> {
     if (writes.length === 0) return [];
-    const rows = writes.map(({ kind, name, id, spec, state, action }) => ({ kind, name, id, spec, state, action }));
+    this.rows += writes.length;
     const pairs = writes.flatMap(({ kind, name, state, references }) =>
       state === 'deleted' ? [] : references.map((to) => ({ kind, name, to_kind: to.kind, to_name: to.name })),
     );
     // The history outlives objects, so that an object made again under an old name continues the old count. References
     // that stay are left alone: parts of one statement do not see each other, so none may be deleted and inserted again.
     const stored: Head[] = await this.manager.query(
-      `with given as (select * from jsonb_to_recordset($2::jsonb) as w(kind text, name text, id text, spec jsonb, state text, action text)),
-       pairs as (select distinct * from jsonb_to_recordset($5::jsonb) as p(kind text, name text, to_kind text, to_name text)),
+      `with given as (select * from unnest($2::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[]) as w(kind, name, id, spec, state, action)),
+       pairs as (select distinct * from unnest($10::text[], $11::text[], $12::text[], $13::text[]) as p(kind, name, to_kind, to_name)),
        written as (
          insert into object (workspace, kind, name, id, revision, spec, state, created_at, created_by, updated_at, updated_by)
          select $1, w.kind, w.name, w.id,
            1 + coalesce((select max(revision) from object_revision h where h.workspace = $1 and h.kind = w.kind and h.name = w.name), 0),
-           w.spec, w.state, $3, $4, $3, $4 from given w
+           w.spec::jsonb, w.state, $3, $4, $3, $4 from given w
          on conflict (workspace, kind, name) do update set id = excluded.id, revision = excluded.revision, spec = excluded.spec,
            state = excluded.state, updated_at = excluded.updated_at, updated_by = excluded.updated_by
          returning *),
@@ -91,7 +95,21 @@ export class WorkspaceTransaction {
        select workspace, kind, name, id, revision, spec, state, in_force_revision as "inForceRevision", in_force_release as "inForceRelease",
          published_revision as "publishedRevision", created_at as "createdAt", created_by as "createdBy", updated_at as "updatedAt",
          updated_by as "updatedBy" from written`,
-      [this.workspace.name, JSON.stringify(rows), this.now, this.actor.name, JSON.stringify(pairs)],
+      [
+        this.workspace.name,
+        writes.map(({ kind }) => kind),
+        this.now,
+        this.actor.name,
+        writes.map(({ name }) => name),
+        writes.map(({ id }) => id),
+        writes.map(({ spec }) => JSON.stringify(spec)),
+        writes.map(({ state }) => state),
+        writes.map(({ action }) => action),
+        pairs.map(({ kind }) => kind),
+        pairs.map(({ name }) => name),
+        pairs.map(({ to_kind }) => to_kind),
+        pairs.map(({ to_name }) => to_name),
+      ],
     );
     const byKey = new Map(stored.map((head) => [keyOf(head), head]));
     return writes.map((write) => byKey.get(keyOf(write)) as Head);
@@ -100,11 +118,18 @@ export class WorkspaceTransaction {
   /** Removes heads for good, with the credentials of their owners. Their history stays. */
   async removeHeads(refs: readonly Ref[]): Promise<void> {
     if (refs.length === 0) return;
-    const parameters = [this.workspace.name, JSON.stringify(refs.map(({ kind, name }) => ({ kind, name })))];
-    const listed = `(kind, name) in (select kind, name from jsonb_to_recordset($2::jsonb) as w(kind text, name text))`;
-    for (const table of ['object', 'object_reference', 'credential', 'credential_owner']) {
+    const { kinds, names } = columnsOf(refs);
+    const parameters = [this.workspace.name, kinds, names];
+    const listed = '(kind, name) in (select * from unnest($2::text[], $3::text[]))';
+    for (const table of ['object', 'object_reference']) {
       await this.manager.query(`delete from ${table} where workspace = $1 and ${listed}`, parameters);
     }
+    const owned: unknown[] = await this.manager.query(
+      `with gone as (delete from credential where workspace = $1 and ${listed} returning kind, name)
+       select distinct kind, name from gone`,
+      parameters,
+    );
+    for (const owner of owned as Owner[]) await touch(this, owner);
   }
 
   /**
@@ -116,6 +141,7 @@ export class WorkspaceTransaction {
     removals: readonly Ref[],
     about: { message: string; rollbackOf?: number; groupReleases: Readonly<Record<string, number>> },
   ): Promise<number> {
+    this.rows += upserts.length + removals.length;
     const workspace = this.workspace.name;
     const number = this.workspace.release + 1;
     const named = (refs: readonly Ref[]) => refs.slice(0, 100).map(keyOf);
@@ -124,11 +150,11 @@ export class WorkspaceTransaction {
       removed: removals.length,
       objects: { published: named(upserts), removed: named(removals) },
     };
-    const refs = JSON.stringify([...upserts, ...removals].map(({ kind, name }) => ({ kind, name })));
-    const listed = `(kind, name) in (select kind, name from jsonb_to_recordset($3::jsonb) as w(kind text, name text))`;
+    const { kinds, names: all } = columnsOf([...upserts, ...removals]);
     await this.manager.query(
-      `update object_version set to_release = $2 where workspace = $1 and to_release is null and ${listed}`,
-      [workspace, number, refs],
+      `update object_version v set to_release = $2 from unnest($3::text[], $4::text[]) as w(kind, name)
+       where v.workspace = $1 and v.to_release is null and v.kind = w.kind and v.name = w.name`,
+      [workspace, number, kinds, all],
     );
     await this.manager.query(
       `insert into object_version (workspace, kind, name, id, revision, spec, from_release)
@@ -140,10 +166,6 @@ export class WorkspaceTransaction {
         JSON.stringify(upserts.map(({ kind, name, id, revision, spec }) => ({ kind, name, id, revision, spec }))),
       ],
     );
-    const standing = [
-      ...upserts.map(({ kind, name, revision }) => ({ kind, name, revision })),
-      ...removals.map(({ kind, name }) => ({ kind, name, revision: null })),
-    ];
     await this.manager.query(
       `with standing as (
          update object o set in_force_revision = w.revision,
@@ -152,27 +174,30 @@ export class WorkspaceTransaction {
            state = case when o.state = 'deleted' then o.state
              when w.revision is null then case when o.kind = 'api' then 'offline' else 'draft' end
              when o.kind = 'api' then 'online' else 'published' end
-         from jsonb_to_recordset($3::jsonb) as w(kind text, name text, revision integer)
+         from unnest($3::text[], $10::text[], $11::integer[]) as w(kind, name, revision)
          where o.workspace = $1 and o.kind = w.kind and o.name = w.name),
        made as (
          insert into release (workspace, number, author, message, created_at, rollback_of, summary) values ($1, $2, $4, $5, $6, $7, $8)),
        stamped as (
          insert into group_release (workspace, name, release) select $1, key, value::integer from jsonb_each_text($9::jsonb)
-         on conflict (workspace, name) do update set release = excluded.release)
-       update workspace set release = $2 where name = $1`,
+         on conflict (workspace, name) do update set release = excluded.release),
+       numbered as (update workspace set release = $2 where name = $1)
+       select pg_notify('paifang_release', $12)`,
       [
         workspace,
         number,
-        JSON.stringify(standing),
+        kinds,
         this.actor.name,
         about.message,
         this.now,
         about.rollbackOf ?? null,
         JSON.stringify(summary),
         JSON.stringify(about.groupReleases),
+        all,
+        [...upserts.map(({ revision }) => revision), ...removals.map(() => null)],
+        JSON.stringify({ workspace, number }),
       ],
     );
-    await this.notify('paifang_release', { workspace, number });
     return number;
   }
 
