@@ -1,10 +1,10 @@
 import 'reflect-metadata';
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../logger.js';
 import { loadMasterKey } from '../store/master-key.js';
 import type { Notifications } from '../store/notifications.js';
+import { secretFile } from '../store/secret-file.js';
 import { openStore, type Store } from '../store/store.js';
 import { AdsServer } from '../wire/ads-server.js';
 import { AdminTokens } from './admin-guard.js';
@@ -69,7 +69,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
 async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[]): Promise<Omit<Controller, 'close'>> {
   const { log } = options;
   const masterKey = await loadMasterKey({ text: options.masterKey, file: join(options.dataDir, 'master.key') });
-  const nodeToken = options.nodeToken ?? (await tokenIn(options.dataDir, 'node.token'));
+  const nodeToken = options.nodeToken ?? (await tokenIn(join(options.dataDir, 'node.token')));
   const store = await openStore({ url: options.databaseUrl, masterKey, log });
   undo.push(() => store.close());
   const adminToken = await firstToken(store, options.adminToken);
@@ -147,18 +147,8 @@ async function firstToken(store: Store, given: string | undefined): Promise<stri
 }
 
 /** The token in a file of mode 0600, made when it is missing. */
-async function tokenIn(dir: string, name: string): Promise<string> {
-  const file = join(dir, name);
-  await mkdir(dir, { recursive: true });
-  const made = randomBytes(32).toString('base64url');
-  try {
-    const handle = await open(file, 'wx', 0o600);
-    await handle.writeFile(`${made}\n`).finally(() => handle.close());
-    return made;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
-  const found = (await readFile(file, 'utf8')).trim();
+async function tokenIn(file: string): Promise<string> {
+  const found = await secretFile(file, () => randomBytes(32).toString('base64url'));
   if (found.length >= 16) return found;
   throw new Error(`${file} holds no token. Remove it to have a new one made, and give that to the edges.`);
 }

@@ -1,7 +1,6 @@
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { Secret } from '../core/secret.js';
+import { secretFile } from './secret-file.js';
 
 const ALGORITHM = 'aes-256-gcm';
 const NONCE_BYTES = 12;
@@ -67,28 +66,7 @@ export class MasterKey {
  */
 export async function loadMasterKey(source: { text?: string | undefined; file: string }): Promise<MasterKey> {
   if (source.text !== undefined) return parse(source.text, 'PAIFANG_MASTER_KEY');
-  try {
-    return parse(await readFile(source.file, 'utf8'), source.file);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
-  await mkdir(dirname(source.file), { recursive: true });
-  const key = randomBytes(32);
-  try {
-    const handle = await open(source.file, 'wx', 0o600);
-    try {
-      await handle.writeFile(`${key.toString('base64')}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    // Another process made it between our look and our write: its key counts.
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST')
-      return parse(await readFile(source.file, 'utf8'), source.file);
-    throw error;
-  }
-  return new MasterKey(key);
+  return parse(await secretFile(source.file, () => randomBytes(32).toString('base64')), source.file);
 }
 
 function parse(text: string, source: string): MasterKey {

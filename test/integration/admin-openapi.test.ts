@@ -3,6 +3,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { type AdminClient, SHOP, testController } from '../support/admin.js';
 import { testPostgres } from '../support/postgres.js';
 
+// biome-ignore lint/suspicious/noExplicitAny: a document that is walked freely
 type Json = Record<string, any>;
 
 let admin: AdminClient;
