@@ -63,7 +63,7 @@ export class EnvoyModel {
     readonly variant: 'delta' | 'sotw',
     now: number,
     /** Make-before-break is watched; off once the test lets bounds in time expire. */
-    public strict = true,
+    public strict = variant === 'delta',
   ) {
     for (const type of [TYPE.cluster, TYPE.endpoint, TYPE.listener, TYPE.route, TYPE.scope])
       this.has.set(type, new Map());
@@ -73,8 +73,6 @@ export class EnvoyModel {
 
   /** A new stream, as after a restart of the server. */
   reconnect(now: number): void {
-    // Nobody can tell what a state-of-the-world client holds when it comes back.
-    if (this.variant === 'sotw') this.strict = false;
     this.toServer.length = 0;
     this.toClient.length = 0;
     this.#withheld.length = 0;

@@ -23,13 +23,13 @@ describe('an ADS session and an Envoy, interleaved at random', () => {
   it('delta: converges, and nothing breaks before it is made', () => {
     fc.assert(fc.property(tape, scenario('delta', false)), runs);
   });
-  it('delta: converges with refused resources and lost streams', () => {
+  it('X99 delta: converges with refused resources and lost streams', () => {
     fc.assert(fc.property(tape, scenario('delta', true)), runs);
   });
-  it('state of the world: converges, and nothing breaks before it is made', () => {
+  it('state of the world: converges', () => {
     fc.assert(fc.property(tape, scenario('sotw', false)), runs);
   });
-  it('state of the world: converges with refused resources', () => {
+  it('state of the world: converges with refused resources and lost streams', () => {
     fc.assert(fc.property(tape, scenario('sotw', true)), runs);
   });
 });

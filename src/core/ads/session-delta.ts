@@ -155,12 +155,15 @@ export class DeltaSession extends Session {
 
   #removals(type: TypeUrl, now: number): Outgoing | undefined {
     const removed: string[] = [];
+    let bytes = 0;
     for (const item of this.agenda.removals(type)) {
       if (!this.decideRemoval(item, now)) continue;
       const instead = this.#instead(item);
       if (instead) return this.#respond(type, [instead], [], now);
       removed.push(item.name);
       this.agenda.done(type, item.name);
+      bytes += item.name.length;
+      if (bytes >= BATCH_BYTES) break;
     }
     return removed.length > 0 ? this.#respond(type, [], removed, now) : undefined;
   }

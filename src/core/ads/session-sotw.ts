@@ -2,6 +2,7 @@ import type { Unanswered } from './holdings.js';
 import { ORDER } from './order.js';
 import { type Resource, TYPE, type TypeUrl } from './resource.js';
 import { type Outgoing, type RequestOutcome, Session, type Settled } from './session.js';
+import type { Subscription } from './subscription.js';
 
 /** A decoded DiscoveryRequest, without its node. */
 export interface SotwRequest {
@@ -22,6 +23,8 @@ const WHOLE: ReadonlySet<string> = new Set([TYPE.cluster, TYPE.listener, TYPE.sc
  */
 export class SotwSession extends Session {
   readonly #lastNonce = new Map<string, string>();
+  /** Names missing in stale requests. If the client wants them now, it dropped them in between and has nothing of them. */
+  readonly #droppedMeanwhile = new Map<string, Set<string>>();
 
   /** Takes a request. Call `next` afterwards. Unknown types are left unanswered. */
   request(request: SotwRequest, now: number): RequestOutcome {
@@ -32,14 +35,19 @@ export class SotwSession extends Session {
     const settled = this.#settle(type, request, now);
     // Names in the answer to an old response are old too: the client repeats them when it answers the newest.
     const stale = request.nonce !== '' && request.nonce !== (this.#lastNonce.get(type) ?? request.nonce);
-    if (stale) return { settled };
+    if (stale) {
+      this.#noteDropped(subscription, request.names);
+      return { settled };
+    }
     const change = subscription.whole(request.names);
+    const again = [...(this.#droppedMeanwhile.get(type) ?? [])].filter((name) => subscription.names.has(name));
+    this.#droppedMeanwhile.delete(type);
     this.leave(type, change);
     if (change.gainedAll) {
       this.owe(type, now);
       this.owed.add(type);
     }
-    for (const name of change.asked) this.agenda.add(type, name, 'upsert', now, { answer: true });
+    for (const name of [...change.asked, ...again]) this.agenda.add(type, name, 'upsert', now, { answer: true });
     if (change.asked.length > 0 && WHOLE.has(type)) this.owed.add(type);
     if (first && this.alwaysAnswered(type)) this.owed.add(type);
     if (first) this.agenda.touch(type, '');
@@ -52,6 +60,15 @@ export class SotwSession extends Session {
       if (response) return response;
     }
     return undefined;
+  }
+
+  #noteDropped(subscription: Subscription, names: readonly string[]): void {
+    const wanted = new Set(names);
+    const missing = [...subscription.names].filter((name) => !wanted.has(name));
+    if (missing.length === 0) return;
+    const dropped = this.#droppedMeanwhile.get(subscription.type) ?? new Set<string>();
+    this.#droppedMeanwhile.set(subscription.type, dropped);
+    for (const name of missing) dropped.add(name);
   }
 
   #settle(type: TypeUrl, request: SotwRequest, now: number): Settled[] {

@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { rootDir } from '../support/envoy.js';
+import { Bench } from './row.js';
+import { DELTA_ROWS } from './rows-delta.js';
+import { ORDER_ROWS } from './rows-order.js';
+import { SOTW_ROWS } from './rows-sotw.js';
+import { STREAM_ROWS } from './rows-stream.js';
+import type { Variant } from './xds-client.js';
+
+const ROWS = [...STREAM_ROWS, ...SOTW_ROWS, ...DELTA_ROWS, ...ORDER_ROWS].sort((a, b) => a.id.localeCompare(b.id));
+/** Only ever made smaller. */
+const LEFT_AT_MOST = 4;
+const ALL = Array.from({ length: 99 }, (_, i) => `X${String(i + 1).padStart(2, '0')}`);
+
+/** Ids with which test names of a file begin. */
+function idsIn(file: string): string[] {
+  const source = readFileSync(join(rootDir(), 'test', file), 'utf8');
+  return [...source.matchAll(/it\('(X\d\d(?:[, ]+X\d\d)*)/g)].flatMap(([, ids]) => ids?.match(/X\d\d/g) ?? []);
+}
+
+const passed = new Map<Variant, number>();
+const total = new Map<Variant, number>();
+
+for (const variant of ['delta', 'sotw'] as const) {
+  const rows = ROWS.filter((row) => row.variants.includes(variant));
+  total.set(variant, rows.length);
+  describe(`xDS conformance, ${variant}`, () => {
+    for (const row of rows) {
+      it(`${row.id} ${row.what}`, async () => {
+        await row.run(await Bench.open(variant));
+        passed.set(variant, (passed.get(variant) ?? 0) + 1);
+      });
+    }
+  });
+}
+
+describe('the checklist', () => {
+  const left = readFileSync(join(import.meta.dirname, 'left.txt'), 'utf8')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => /^(X\d\d) +(.{10,})$/.exec(line)?.[1] ?? line);
+  const elsewhere = [...idsIn('integration/ads-envoy.test.ts'), ...idsIn('core/ads-property.test.ts')];
+
+  it('has every row tested or left with a reason, and none both', () => {
+    const tested = new Set([...ROWS.map((row) => row.id), ...elsewhere]);
+    expect(left.filter((id) => tested.has(id))).toEqual([]);
+    expect([...tested, ...left].sort()).toEqual(ALL);
+  });
+
+  it('has no more rows left than before', () => {
+    expect(left.length).toBeLessThanOrEqual(LEFT_AT_MOST);
+  });
+
+  afterAll(() => {
+    for (const [variant, rows] of total) console.log(`conformance ${variant}: ${passed.get(variant) ?? 0} / ${rows}`);
+    console.log(`conformance, proved by a real Envoy or a model: ${elsewhere.length}; left: ${left.join(' ')}`);
+  });
+});
