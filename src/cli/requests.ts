@@ -15,7 +15,7 @@ const COLUMNS: readonly Column<AccessRecord>[] = [
   { head: 'METHOD', cell: (r) => r.line.method },
   { head: 'PATH', cell: (r) => r.line.path, flexible: true },
   { head: 'API', cell: (r) => r.line.api_name ?? r.line.route_name, flexible: true },
-  { head: 'APP', cell: (r) => r.line.app_id },
+  { head: 'APP', cell: (r) => r.line.app_name ?? r.line.app_id },
   { head: 'MS', cell: (r) => r.line.duration, right: true },
   { head: 'FLAGS', cell: (r) => (r.line.response_flags === '-' ? undefined : r.line.response_flags) },
   { head: 'REQUEST ID', cell: (r) => r.line.request_id, flexible: true },
@@ -36,7 +36,7 @@ export function explainRequest(record: AccessRecord): string {
   const parts = [
     paint(success ? 'green' : 'red', `${code} ${memo}`),
     facts([
-      ['why', cause],
+      ['why', line.edge_detail ?? cause],
       ['what to do', success ? undefined : known?.tipsEn],
       ['提示', success ? undefined : known?.tipsZh],
     ]),
@@ -57,7 +57,7 @@ export function explainRequest(record: AccessRecord): string {
       ['API', line.api_name === null ? line.route_name : `${line.api_name} (${line.api_id})`],
       ['release', line.release],
       ['policy', line.policy],
-      ['App', line.app_id],
+      ['App', line.app_name === null ? line.app_id : `${line.app_name} (${line.app_id})`],
       ['client', line.downstream_remote_address],
       ['user agent', line.user_agent],
       ['node', line.node],

@@ -283,7 +283,9 @@ describe('from definition to log line', () => {
     const found = await stack.query(requestId);
     expect(found.record).toMatchObject({ code, memo: known?.memo });
     expect(JSON.stringify(found)).toContain(requestId);
-    if (app) expect(line.app_id).toBe(ids[app]);
+    if (app) expect(line).toMatchObject({ app_id: ids[app], app_name: app });
+    // What the developer of the client is told stands in the log too.
+    if (code.startsWith('2')) expect(line.edge_detail).toEqual(expect.stringMatching(/\w+ \w+/));
   });
 
   it('keeps secrets out of every file and answer', async () => {

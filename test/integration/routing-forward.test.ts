@@ -211,11 +211,13 @@ describe('the log line', () => {
         'requested_server_name',
         'policy',
         'app_id',
+        'app_name',
         'edge_code',
+        'edge_detail',
         'result_code',
       ]),
     );
-    expect(absent.length).toBe(8); // and upstream_transport_failure_reason
+    expect(absent.length).toBe(10); // and upstream_transport_failure_reason
     expect(line).toMatchObject({
       cluster_id: 'test/edge',
       node: 'node-1',

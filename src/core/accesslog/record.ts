@@ -55,8 +55,12 @@ export interface AccessLine {
   readonly policy: string | null;
   /** Id of the App the edge identified (dynamic metadata of ext_authz). */
   readonly app_id: string | null;
+  /** Its name. */
+  readonly app_name: string | null;
   /** Result code set where the cause was known: by the edge (dynamic metadata). */
   readonly edge_code: string | null;
+  /** Why the edge refused, for the developer of the client; holds no secret. */
+  readonly edge_detail: string | null;
   /** Result code on the response (header); null on responses of backends that carry none. */
   readonly result_code: string | null;
   /** Protocol of the backend: Http, Mock, Sofa, Dubbo, Triple. */

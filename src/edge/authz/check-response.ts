@@ -29,7 +29,7 @@ export function encodeAllow(decision: Allow): Buffer {
       ...decision.removeHeaders.map((name) => text(5, name)),
     ]);
     const parts = [message(1, NOTHING), message(3, ok)];
-    if (decision.app) parts.push(metadata([['app_id', decision.app.id]]));
+    if (decision.app) parts.push(metadata(appFields(decision.app)));
     bytes = framed(parts);
     ALLOW_BYTES.set(decision, bytes);
   }
@@ -38,7 +38,7 @@ export function encodeAllow(decision: Allow): Buffer {
 
 /**
  * A CheckResponse that refuses, with its gRPC prefix: status, result-code and memo headers, a JSON body
- * `{code, memo, tips, detail, requestId, docs}`, and metadata `{result_code, app_id?, http?, detail}` for the log.
+ * `{code, memo, tips, detail, requestId, docs}`, and metadata `{result_code, app_id?, app_name?, http?, detail}` for the log.
  *
  * Where the contract says status 400 the reply is made with 403 and the metadata `http` says "400": Envoy closes HTTP/1.1
  * connections on replies that are born with 400, so its reply mapper has to make it one.
@@ -53,10 +53,18 @@ export function encodeDeny(
   const head = templateOf(code, style);
   const body = `${head.bodyStart}${JSON.stringify(decision.detail)},"requestId":${JSON.stringify(requestId)}${head.bodyEnd}`;
   const fields: HeaderPair[] = [['result_code', code.code]];
-  if (decision.app) fields.push(['app_id', decision.app.id]);
+  if (decision.app) fields.push(...appFields(decision.app));
   if (code.httpStatus === 400) fields.push(['http', '400']);
   fields.push(['detail', logged]);
   return framed([PERMISSION_DENIED, message(2, concat([head.fields, text(3, body)])), metadata(fields)]);
+}
+
+/** Who called, for the log. */
+function appFields({ id, name }: { readonly id: string; readonly name: string }): HeaderPair[] {
+  return [
+    ['app_id', id],
+    ['app_name', name],
+  ];
 }
 
 interface Template {
