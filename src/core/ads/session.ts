@@ -271,7 +271,7 @@ export abstract class Session {
       const until = item.since + POLICY_LINGER_MS;
       const on = { type, name };
       if (now < until || this.options.usedElsewhere?.(type, name)) {
-        this.agenda.hold(item, 'removal', on, 'in-use', Math.max(until, now + 1_000));
+        this.agenda.hold(item, 'removal', on, 'in-use', now < until ? until : now + 1_000);
         return false;
       }
     }
