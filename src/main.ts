@@ -57,6 +57,16 @@ program
   .action(async () => runMigrate(settings()));
 
 program
+  .command('token')
+  .description('make an admin token straight in the database, for when the last one is lost')
+  .argument('[name]', 'who or what will use it; stands in the audit', 'admin')
+  .addHelpText(
+    'after',
+    '\nNeeds PAIFANG_DATABASE_URL. The token is printed this once; controllers accept it within PAIFANG_DATABASE_POLL.',
+  )
+  .action(async (name: string) => runToken(settings(), name));
+
+program
   .command('chdb', { hidden: true })
   .description('the embedded log store; started by the controller')
   .requiredOption('--dir <directory>', 'its data')
@@ -132,13 +142,7 @@ async function runController(config: Config): Promise<void> {
     import('./controller/controller.js'),
     import('./logger.js'),
   ]);
-  if (!config.database.url)
-    throw new ConfigError([
-      {
-        where: 'PAIFANG_DATABASE_URL',
-        message: 'is needed to run a controller: postgres://user:password@host:port/name',
-      },
-    ]);
+  const url = databaseUrl(config);
   const log = createLogger(config.log, 'controller');
   const dataDir = resolve(config.dataDir);
   const logStore = config.logStore.url
@@ -146,7 +150,7 @@ async function runController(config: Config): Promise<void> {
     : await embedded(join(dataDir, 'requests'), log);
   const controller = await startController({
     dataDir,
-    databaseUrl: config.database.url,
+    databaseUrl: url,
     pollMs: config.database.poll,
     masterKey: config.keys.master,
     nodeToken: config.ads.nodeToken,
@@ -218,13 +222,21 @@ async function runEdge(config: Config): Promise<void> {
 }
 
 async function runMigrate(config: Config): Promise<void> {
-  if (!config.database.url)
-    throw new ConfigError([
-      { where: 'PAIFANG_DATABASE_URL', message: 'is needed: postgres://user:password@host:port/name' },
-    ]);
   const [{ migrateStore }, { createLogger }] = await Promise.all([import('./store/store.js'), import('./logger.js')]);
-  const done = await migrateStore(config.database.url, createLogger(config.log, 'migrate'));
+  const done = await migrateStore(databaseUrl(config), createLogger(config.log, 'migrate'));
   console.log(done.length === 0 ? 'The tables are up to date.' : `Done: ${done.join(', ')}.`);
+}
+
+async function runToken(config: Config, name: string): Promise<void> {
+  const [{ makeAdminToken }, { createLogger }] = await Promise.all([import('./store/store.js'), import('./logger.js')]);
+  console.log(await makeAdminToken(databaseUrl(config), name, createLogger(config.log, 'token')));
+}
+
+function databaseUrl(config: Config): string {
+  if (config.database.url) return config.database.url;
+  throw new ConfigError([
+    { where: 'PAIFANG_DATABASE_URL', message: 'is needed: postgres://user:password@host:port/name' },
+  ]);
 }
 
 /** Says that this process is ready, and ends it in order on SIGINT, SIGTERM or when the process that started it is gone. */

@@ -47,6 +47,33 @@ export async function migrateStore(url: string, log: Log): Promise<string[]> {
   return migrated;
 }
 
+/**
+ * Makes an admin token straight in the database, for those who lost theirs; returned this once. Controllers accept it within
+ * their polling interval.
+ *
+ * @throws StoreUnavailable when PostgreSQL cannot be reached.
+ */
+export async function makeAdminToken(url: string, name: string, log: Log): Promise<string> {
+  const { source } = await connect(url, log);
+  try {
+    return await insertToken(source.manager, name, freshToken());
+  } finally {
+    await source.destroy();
+  }
+}
+
+function freshToken(): string {
+  return `pf_${randomBytes(32).toString('base64url')}`;
+}
+
+async function insertToken(manager: EntityManager, name: string, token: string): Promise<string> {
+  await manager.query('insert into admin_token (hash, name) values ($1, $2) on conflict (hash) do nothing', [
+    hashOf(token),
+    name,
+  ]);
+  return token;
+}
+
 async function connect(
   url: string,
   log: Log,
@@ -140,7 +167,7 @@ export class Store {
         await runner.commitTransaction();
         // Without it, every look-up goes by statistics of the small tables there were, until autovacuum comes by.
         if (tx.rows >= MANY_ROWS)
-          await runner.query('analyze object, object_version, object_reference, object_revision');
+          await runner.query('analyze object, object_version, object_reference, object_revision').catch(() => {});
         return { result };
       } catch (error) {
         if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => {});
@@ -230,19 +257,13 @@ export class Store {
   }
 
   /** Makes an admin token and stores its hash; the token itself is returned this once. */
-  async addAdminToken(name: string, token = `pf_${randomBytes(32).toString('base64url')}`): Promise<string> {
-    await this.read((manager) =>
-      manager.query('insert into admin_token (hash, name) values ($1, $2) on conflict (hash) do nothing', [
-        hashOf(token),
-        name,
-      ]),
-    );
-    return token;
+  addAdminToken(name: string, token = freshToken()): Promise<string> {
+    return this.read((manager) => insertToken(manager, name, token));
   }
 
   /** Makes the first admin token if there is none yet, once over all replicas. */
   async firstAdminToken(): Promise<string | undefined> {
-    const token = `pf_${randomBytes(32).toString('base64url')}`;
+    const token = freshToken();
     const made: unknown[] = await this.reached(() =>
       this.source.transaction(async (manager) => {
         await manager.query('lock table admin_token in exclusive mode');

@@ -5,6 +5,17 @@ export class AdminClient {
     private readonly token: string,
   ) {}
 
+  /** Resolves when the controller takes the token: one just made is known to it a moment later. @throws after 20 s. */
+  async accepted(): Promise<void> {
+    for (const deadline = performance.now() + 20_000; ; ) {
+      const { status } = await this.send('GET', '/api/v1/workspaces?limit=1');
+      if (status !== 401) return;
+      if (performance.now() > deadline)
+        throw new Error('the controller does not accept the admin token in admin.token');
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
   get(path: string): Promise<unknown> {
     return this.call('GET', path);
   }

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { AdminClient } from './admin-client.js';
 import { startBackend } from './backend.js';
 import { type Child, endOrphans, lastWords, StartError, startChild, takeLock } from './child.js';
@@ -130,14 +132,16 @@ export async function up(options: UpOptions): Promise<Up> {
       adsPort: number;
       adminToken?: string;
     };
-    const token = keepToken(dataDir, adminToken);
+    const token = await keepToken(dataDir, adminToken, env);
+    const admin = new AdminClient(adminUrl, token);
+    await admin.accepted();
 
     if (options.demo) {
       const backend = await startBackend(options.demoPort);
       stops.push(() => backend.close());
     }
     const gatewayPort = options.gateway.port || (await freePort());
-    const demo = await ensureDemo(new AdminClient(adminUrl, token), {
+    const demo = await ensureDemo(admin, {
       dataDir,
       backendPort: options.demoPort,
       host: options.gateway.host,
@@ -226,17 +230,15 @@ async function listening(envoy: () => Child, adminPort: number, port: number, lo
   }
 }
 
-/** The admin token: stored at first start for the command line, read again later. */
-function keepToken(dataDir: string, fresh: string | undefined): string {
+/**
+ * The admin token: kept for the command line at first start and read again later. If the file is lost, or the first start was
+ * cut off before it was written, another token is made.
+ */
+async function keepToken(dataDir: string, fresh: string | undefined, env: NodeJS.ProcessEnv): Promise<string> {
   const file = join(dataDir, 'admin.token');
-  if (fresh) {
-    writeFileSync(file, `${fresh}\n`, { mode: 0o600 });
-    chmodSync(file, 0o600);
-    return fresh;
-  }
-  if (!existsSync(file))
-    throw new UpError(
-      `The database has an admin token, but ${file} is missing. Put the token there, or make another: paifang token create.`,
-    );
-  return readFileSync(file, 'utf8').trim();
+  if (!fresh && existsSync(file)) return readFileSync(file, 'utf8').trim();
+  const token = fresh ?? (await promisify(execFile)(process.execPath, [main, 'token', 'up'], { env })).stdout.trim();
+  writeFileSync(file, `${token}\n`, { mode: 0o600 });
+  chmodSync(file, 0o600);
+  return token;
 }
