@@ -97,7 +97,6 @@ export function writtenSchema(kind: Kind) {
     { title: `Written${title(kind)}` },
   );
 }
-export type ObjectView = ReturnType<typeof objectView>;
 
 export function objectView(head: Head) {
   return {

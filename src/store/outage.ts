@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { TypeORMError } from 'typeorm';
 
 /** The database cannot be asked right now. The message says what was tried and why it failed, without the password. */
 export class StoreUnavailable extends Error {
@@ -21,17 +22,22 @@ export function shown(url: string): string {
   }
 }
 
-/** Why `error` means that the database is away, or undefined when it is an answer of a database that works. */
+/** Why `error` means that the database is away, or undefined when it is an answer of a database that works, or none of its. */
 export function outage(error: unknown): string | undefined {
   const original = (error as { driverError?: unknown }).driverError ?? error;
-  const code = (original as { code?: unknown }).code;
-  const message = original instanceof Error ? original.message || String(code) : String(original);
   if (original instanceof AggregateError) return original.errors.map((e) => (e as Error).message).join('; ');
-  // Connections, resources, operator intervention, system errors; and a server that became read-only (PostgreSQL, appendix A).
-  if (original instanceof pg.DatabaseError)
-    return /^(08|53|57|58|XX|25006)/.test(original.code ?? '') ? message : undefined;
-  if (typeof code === 'string' && /^E[A-Z]+$/.test(code)) return message;
-  if (/terminated|timeout|not queryable|Cannot use a pool|DataSource is not|already released/i.test(message))
-    return message;
-  return undefined;
+  // Connections, resources, operator intervention, system errors (PostgreSQL, appendix A); and a server that became read-only.
+  if (original instanceof pg.DatabaseError) {
+    return /^(08|53|57|58|25006)/.test(original.code ?? '') ? original.message : undefined;
+  }
+  if (!(original instanceof Error)) return undefined;
+  const { code, message } = original as { code?: unknown; message: string };
+  if (typeof code === 'string' && /^E[A-Z]+$/.test(code)) return message || code;
+  // What is left has no class of its own in pg. An error of ours does, whatever its text happens to say.
+  if (!(original instanceof TypeORMError) && original.name !== 'Error') return undefined;
+  return /terminated|timeout|not queryable|Cannot use a pool|DataSource is not|not connected|already released/i.test(
+    message,
+  )
+    ? message
+    : undefined;
 }

@@ -88,6 +88,7 @@ describe('addresses', () => {
     ['a number too large', 404, 'GET', `${base}/releases/99999999999`],
     ['a number that is none', 404, 'GET', `${base}/releases/one`],
     ['U+0000 in a name', 404, 'GET', `${base}/apis/a%00b`],
+    ['a name that sounds like an outage', 404, 'POST', `${base}/apis/connection-terminated-timeout/publish`],
     ['an upper-case workspace', 404, 'GET', '/api/v1/workspaces/SHOP/apis'],
     ['a broken escape', 400, 'GET', `${base}/apis/%zz`],
     ['bytes that are not UTF-8', 400, 'GET', `${base}/apis/%ff%fe`],
