@@ -50,6 +50,13 @@ describe('resources', () => {
     expect(table?.needs ?? []).toEqual([]);
   });
 
+  test('a table needs the policies its routes name, so that edges keep them as long as it is in force', () => {
+    const policy = { name: 'aaaabbbbccccdddd' };
+    const guarded = (path: string) => routeIr(path, mock('m'), { policy, checkedBodyBytes: 0 });
+    const [table] = groupResources(groupIr(['a'], [guarded('/m'), guarded('/n')]), fleet);
+    expect(table?.needs).toEqual([{ type: TYPE.policy, name: policy.name }]);
+  });
+
   test('a cluster of addresses comes with its endpoints, one of names by itself', () => {
     const types = (discovery: 'eds' | 'dns') => clusterResources(clusterIr('c', { discovery })).map(({ type }) => type);
     expect(types('eds')).toEqual([TYPE.cluster, TYPE.endpoint]);

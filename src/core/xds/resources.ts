@@ -16,14 +16,19 @@ import { routeConfiguration } from './route-configuration.js';
 import { scopeOf } from './scope.js';
 
 /**
- * What Envoys of `fleet` are told of a group: its route table, which needs the clusters it sends to, and one scope for each
- * host, which needs the table. Pure and deterministic: equal input, equal bytes.
+ * What Envoys of `fleet` are told of a group: its route table, which needs the clusters it sends to and the policies it names,
+ * and one scope for each host, which needs the table. Pure and deterministic: equal input, equal bytes.
  */
 export function groupResources(group: GroupIr, fleet: FleetIr): Resource[] {
   const name = routeConfigurationName(group);
   const table: ResourceName = { type: TYPE.route, name };
   const clusters = group.routes.flatMap(({ action }) => (action.kind === 'forward' ? action.clusters : []));
-  const needs = clusters.map((cluster): ResourceName => ({ type: TYPE.cluster, name: clusterName(cluster) }));
+  const policies = new Set(group.routes.flatMap(({ policy }) => (policy ? [policy.name] : [])));
+  // Envoy never sees a policy, but its edge must keep those that routes in force name.
+  const needs: ResourceName[] = [
+    ...clusters.map((cluster) => ({ type: TYPE.cluster, name: clusterName(cluster) })),
+    ...[...policies].map((name) => ({ type: TYPE.policy, name })),
+  ];
   return [
     encoded(TYPE.route, name, RouteConfigurationSchema, routeConfiguration(group, fleet), needs),
     ...group.hosts.map((host) =>
