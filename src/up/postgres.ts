@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chown, lchown, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { type Account, accountFor, type Installation, installation, placeFor } from './postgres-install.js';
@@ -44,6 +44,8 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   const place = await placeFor(resolve(options.dir), account);
   if (place !== resolve(options.dir))
     log(`PostgreSQL's data is in ${place}: account ${account?.name} cannot enter ${options.dir}`);
+  // Parents stay open: the account has to pass through them.
+  await mkdir(dirname(place), { recursive: true, mode: 0o755 });
   await mkdir(place, { recursive: true, mode: 0o700 });
   if (account) await chown(place, account.uid, account.gid);
   const software = await installation(place, account);

@@ -1,9 +1,12 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmodSync } from 'node:fs';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { beforeAll, expect, it } from 'vitest';
 import { startPostgres } from '../../src/up/postgres.js';
+import { onCleanup } from '../support/cleanup.js';
 import { type TestPostgres, testPostgres } from '../support/postgres.js';
+import { tmpDir } from '../support/tmp.js';
 import { until } from '../support/until.js';
 
 let postgres: TestPostgres;
@@ -64,3 +67,29 @@ it('starts on the leavings of an interrupted set-up and of a process id that now
   await postgres.start();
   expect(await run(url, 'select id from kept')).toEqual([{ id: 7 }]);
 });
+
+// Only root needs another account for PostgreSQL; everybody else's server runs where it is told to.
+it.runIf(process.getuid?.() === 0)(
+  'as root, keeps data that its account could not reach in the system, and finds it again',
+  async () => {
+    const closed = tmpDir();
+    chmodSync(closed, 0o700);
+    const told: string[] = [];
+    const options = {
+      dir: join(closed, 'deep/postgres'),
+      settings: { fsync: 'off' },
+      log: (line: string) => told.push(line),
+    };
+    const first = await startPostgres(options);
+    onCleanup(() => rm(first.dir, { recursive: true, force: true }));
+    onCleanup(() => first.stop());
+    expect(first.dir).not.toContain(closed);
+    expect(told[0]).toContain(`PostgreSQL's data is in ${first.dir}`);
+    await run(first.url, 'create table kept(id int)');
+    await first.stop();
+    const second = await startPostgres(options);
+    onCleanup(() => second.stop());
+    expect(second.url).toBe(first.url);
+    expect(await run(second.url, 'select id from kept')).toEqual([]);
+  },
+);
