@@ -139,6 +139,14 @@ export const ConfigSchema = section(
           }),
           'PAIFANG_EDGE_POLICY_WAIT',
         ),
+        lastGood: setting(
+          Type.Boolean({
+            default: true,
+            description:
+              'Keep what the controller has in force in directory/last-good, and serve it when edge or Envoy start without a controller.',
+          }),
+          'PAIFANG_EDGE_LAST_GOOD',
+        ),
         rotateBytes: setting(
           Type.Integer({
             minimum: 1_048_576,

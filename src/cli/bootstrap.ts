@@ -10,6 +10,7 @@ interface BootstrapOptions {
   readonly workspace?: string;
   readonly ads: string;
   readonly edgeSocket: string;
+  readonly failoverSocket: string | false;
   readonly adminAddress: string;
   readonly adminPort: string;
   readonly output: 'yaml' | 'json';
@@ -26,6 +27,12 @@ export function addBootstrap(program: Command): void {
     )
     .option('--ads <host:port>', 'xDS address of a controller', '127.0.0.1:9876')
     .option('--edge-socket <path>', "socket of the edge; relative to Envoy's working directory", 'authz.sock')
+    .option(
+      '--failover-socket <path>',
+      "where the edge serves its last good configuration when no controller answers at Envoy's start",
+      'failover.sock',
+    )
+    .option('--no-failover-socket', 'leave that out: for an edge with PAIFANG_EDGE_LAST_GOOD=false')
     .option('--admin-address <ip>', "address of Envoy's own admin", '127.0.0.1')
     .option('--admin-port <port>', "port of Envoy's own admin", '9901')
     .addOption(new Option('-o, --output <format>', 'format').choices(['yaml', 'json']).default('yaml'))
@@ -63,6 +70,7 @@ async function print(options: BootstrapOptions): Promise<void> {
     adsAddress: (ads[1] ?? ads[2]) as string,
     adsPort: port(ads[3] as string, '--ads'),
     edgeSocket: options.edgeSocket,
+    ...(options.failoverSocket !== false && { failoverSocket: options.failoverSocket }),
     adminAddress: options.adminAddress,
     adminPort: port(options.adminPort, '--admin-port'),
   });

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Log } from '../logger.js';
 import { startAuthz } from './authz/authz.js';
+import { LastGood, type LastGoodStats } from './lastgood/last-good.js';
 import type { LogAgent, LogAgentStats } from './log/log-agent.js';
 import { startLogAgent } from './log-shipping.js';
 import { EdgeMetrics } from './metrics.js';
@@ -40,6 +41,11 @@ export interface EdgeOptions {
   readonly digestLog?: string;
   /** Synthetic checks before the socket is reachable. Default 3000. */
   readonly warmUpChecks?: number;
+  /**
+   * Keeps what the controller has in force below `directory`, serves checks from it when there is no controller at start, and
+   * serves it to an Envoy that starts meanwhile, on `failover.sock`. Default: no.
+   */
+  readonly lastGood?: boolean;
   /** Milliseconds after which the edge serves although the controller has not delivered everything. Default: it waits. */
   readonly syncGraceMs?: number;
 }
@@ -52,10 +58,21 @@ export interface EdgeStats {
   /** Everything was delivered at least once. */
   readonly synced: boolean;
   readonly ads: SubscriptionState;
+  readonly config: ConfigState;
+  /** What is kept for times without a controller; undefined when nothing is. */
+  readonly lastGood: LastGoodStats | undefined;
   /** Decisions by result code since start. */
   readonly checks: Readonly<Record<string, number>>;
   readonly resources: Readonly<Record<string, number>>;
   readonly log: LogAgentStats | undefined;
+}
+
+/** Where what the edge decides from came from. */
+export interface ConfigState {
+  /** Of what is held now: delivered by a controller since the start, read from disk, or not there yet. */
+  readonly source: 'controller' | 'disk' | 'none';
+  /** Seconds since it was known to be what a controller has in force; 0 while in step, undefined when never. */
+  readonly ageSeconds: number | undefined;
 }
 
 export interface Edge {
@@ -72,7 +89,8 @@ const WARM_UP_CHECKS = 3000;
 
 /**
  * Starts the edge of one node: subscribes to policies, Apps and service keys, answers ext_authz on a Unix socket, ships the
- * access log, and serves the node endpoints. Holds no database; goes on with what it has when the controller is away.
+ * access log, and serves the node endpoints. Holds no database; goes on with what it has when the controller is away, and
+ * with what it had before if it is started then.
  * @throws Error when there is no node token, or a socket, port or file cannot be had.
  */
 export async function startEdge(options: EdgeOptions): Promise<Edge> {
@@ -88,6 +106,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   };
   let agent: LogAgent | undefined;
   let subscription: Subscription | undefined;
+  let lastGood: LastGood | undefined;
   let ready = false;
   let closed = false;
 
@@ -98,6 +117,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     connected: () => isConnected(subscription?.state()),
     synced: () => subscription?.synced() ?? false,
     connections: () => authz?.connections() ?? 0,
+    config: () => configState(subscription, lastGood),
+    lastGood: () => lastGood?.stats(),
   });
   let authz: Awaited<ReturnType<typeof startAuthz>> | undefined;
   const stats = (): EdgeStats => ({
@@ -106,6 +127,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     ready,
     synced: subscription?.synced() ?? false,
     ads: subscription?.state() ?? { kind: 'connecting' },
+    config: configState(subscription, lastGood),
+    lastGood: lastGood?.stats(),
     checks: metrics.counts(),
     resources: Object.fromEntries(
       EDGE_TYPES.map((type) => [type.slice(type.lastIndexOf('.') + 1), tables.versions(type).size]),
@@ -140,14 +163,21 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
 
     agent = await startLogAgent(options, node, token, closers);
 
-    subscription = subscribe(options, node, token, tables);
+    if (options.lastGood) {
+      const { directory } = options;
+      const controllerAnswers = () => subscription?.answers() ?? Promise.resolve(false);
+      const kept = await LastGood.start({ fleet: cluster, node, token, directory, log, tables, controllerAnswers });
+      lastGood = kept;
+      closers.push(() => kept.close());
+    }
+    subscription = subscribe(options, node, token, tables, lastGood);
     const { delivered, close: unsubscribe } = subscription;
     closers.push(unsubscribe);
     const serving = delivered.then(() => {
       if (closed) return;
       server.publish();
       ready = true;
-      log.info('serving', { socket, ...stats().resources });
+      log.info('serving', { socket, config: stats().config.source, ...stats().resources });
     });
     serving.catch((error: unknown) => log.error('cannot serve', { error: String(error) }));
     const [config, tool] = endpoints.ports as [number, number];
@@ -156,6 +186,13 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     await close();
     throw error;
   }
+}
+
+function configState(subscription: Subscription | undefined, lastGood: LastGood | undefined): ConfigState {
+  const source = subscription?.synced() ? 'controller' : lastGood?.fromDisk ? 'disk' : 'none';
+  const inStep = subscription?.state().kind === 'synced';
+  const until = lastGood?.goodUntilMs() ?? (inStep ? Date.now() : undefined);
+  return { source, ageSeconds: until === undefined ? undefined : Math.max(0, Math.round((Date.now() - until) / 1000)) };
 }
 
 function tokenFromFile(dataDir: string): string {

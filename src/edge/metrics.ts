@@ -1,5 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { TYPE } from '../core/ads/resource.js';
+import type { ConfigState } from './edge.js';
+import type { LastGoodStats } from './lastgood/last-good.js';
 import type { LogAgentStats } from './log/log-agent.js';
 import type { EdgeTables } from './tables.js';
 
@@ -14,6 +16,8 @@ export interface MetricSources {
   connected(): boolean;
   synced(): boolean;
   connections(): number;
+  config(): ConfigState;
+  lastGood(): LastGoodStats | undefined;
 }
 
 /**
@@ -65,6 +69,25 @@ export class EdgeMetrics {
       Number(sources.synced()),
     );
     gauge('paifang_edge_connections', 'Connections of Envoy.', () => sources.connections());
+    gauge('paifang_edge_config_from_disk', '1 while nothing but the last good configuration from disk is held.', () =>
+      Number(sources.config().source === 'disk'),
+    );
+    gauge(
+      'paifang_edge_config_age_seconds',
+      'Seconds since what is held was known to be what a controller has in force.',
+      () => sources.config().ageSeconds ?? 0,
+    );
+    gauge(
+      'paifang_edge_failover_streams',
+      'Envoys served the last good configuration.',
+      () => sources.lastGood()?.failoverStreams ?? 0,
+    );
+    gauge('paifang_edge_last_good_bytes', 'Size of the last good configuration on disk.', () => {
+      return sources.lastGood()?.bytes ?? 0;
+    });
+    gauge('paifang_edge_last_good_failing', '1 while it cannot be written.', () =>
+      Number((sources.lastGood()?.failure ?? null) !== null),
+    );
     const log = (field: keyof Omit<LogAgentStats, 'shipFailure'>) => () => sources.log()?.[field] ?? 0;
     gauge('paifang_edge_log_behind_bytes', 'Bytes of access log not stored by a collector yet.', log('behindBytes'));
     gauge(

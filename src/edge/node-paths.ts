@@ -40,10 +40,10 @@ export function nodePaths(sources: NodePathsSources): ReadonlyMap<string, Endpoi
   ]);
 }
 
-function healthy(stats: EdgeStats): EndpointAnswer {
-  return stats.ready
-    ? { body: { status: 'UP', ads: stats.ads } }
-    : { status: 503, body: { status: 'STARTING', ads: stats.ads } };
+function healthy({ ready, ads, config, lastGood }: EdgeStats): EndpointAnswer {
+  return ready
+    ? { body: { status: 'UP', ads, config, ...(lastGood && { lastGood }) } }
+    : { status: 503, body: { status: 'STARTING', ads, config } };
 }
 
 async function queried({ tables, envoyAdmin }: NodePathsSources, query: URLSearchParams): Promise<EndpointAnswer> {

@@ -33,6 +33,7 @@ export interface UpOptions {
     adsAddress: string;
     adsPort: number;
     edgeSocket: string;
+    failoverSocket: string;
     adminAddress: string;
     adminPort: number;
   }) => object;
@@ -187,6 +188,7 @@ export async function up(options: UpOptions): Promise<Up> {
           adsAddress: options.ads.host,
           adsPort,
           edgeSocket: 'authz.sock',
+          failoverSocket: 'failover.sock',
           adminAddress: '127.0.0.1',
           adminPort: envoyAdminPort,
         }),

@@ -29,7 +29,7 @@ export interface AdsUpdate {
 
 export type AdsClientState =
   | { readonly kind: 'connected' }
-  /** Every wildcard subscription was answered on this stream: what there is, is here. */
+  /** For every wildcard subscription the server has said on this stream that this is all: what there is, is here. */
   | { readonly kind: 'synced' }
   | { readonly kind: 'disconnected'; readonly reason: string; readonly retryInMs: number };
 
@@ -58,7 +58,8 @@ export class AdsClient {
   readonly #client: Client;
   readonly #held = new Map<string, Map<string, string>>();
   readonly #asked = new Map<string, Set<string>>();
-  readonly #unanswered = new Set<string>();
+  /** Wildcard subscriptions whose first delivery on this stream is not complete. */
+  readonly #incomplete = new Set<string>();
   #stream: ClientDuplexStream<Buffer, Buffer> | undefined;
   #retry: NodeJS.Timeout | undefined;
   #retryMs = FIRST_RETRY_MS;
@@ -105,7 +106,7 @@ export class AdsClient {
     const metadata = tokenMetadata(this.options.token);
     const stream = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
     this.#stream = stream;
-    this.#unanswered.clear();
+    this.#incomplete.clear();
     let connected = false;
     let ended = false;
     const end = (reason: string) => {
@@ -136,7 +137,7 @@ export class AdsClient {
 
   #subscribe({ type, wildcard }: AdsSubscription): void {
     const names = [...(this.#asked.get(type) ?? [])];
-    if (wildcard) this.#unanswered.add(type);
+    if (wildcard) this.#incomplete.add(type);
     else if (names.length === 0) return;
     const { id, cluster, metadata } = this.options.node;
     this.#send({
@@ -168,7 +169,9 @@ export class AdsClient {
       this.#asked.get(type)?.delete(name);
     }
     this.#send({ typeUrl: type, responseNonce: nonce });
-    if (this.#unanswered.delete(type) && this.#unanswered.size === 0) this.options.onState?.({ kind: 'synced' });
+    // A response without content ends the first delivery of a wildcard subscription.
+    const isEnd = upserts.length + removals.length === 0 && this.#incomplete.delete(type);
+    if (isEnd && this.#incomplete.size === 0) this.options.onState?.({ kind: 'synced' });
   }
 
   #send(message: MessageInitShape<typeof DeltaDiscoveryRequestSchema>): void {

@@ -9,15 +9,17 @@ import { AdsStream } from './ads-stream.js';
 import { presentsToken } from './node-token.js';
 
 export interface AdsServerOptions {
-  /** Address to listen on. */
+  /** Address to listen on, or `unix:` and the path of a socket. */
   readonly host: string;
-  /** 0 = any free port. */
+  /** 0 = any free port; means nothing for a socket. */
   readonly port: number;
   /** Streams that send it as `authorization: Bearer <token>` may have types that hold secrets. Without it nobody may. */
   readonly nodeToken?: string;
   /** Default: plain text. */
   readonly credentials?: ServerCredentials;
   onEvent?(event: AdsEvent): void;
+  /** Asked for each new stream; a text refuses it with UNAVAILABLE. Default: all are let in. */
+  admit?(): Promise<string | undefined>;
   /** Adds further services to the same port. */
   readonly services?: (server: Server) => void;
 }
@@ -67,9 +69,11 @@ export class AdsServer {
     };
     server.addService(ADS, handlers);
     options.services?.(server);
-    const address = options.host.includes(':')
-      ? `[${options.host}]:${options.port}`
-      : `${options.host}:${options.port}`;
+    const address = options.host.startsWith('unix:')
+      ? options.host
+      : options.host.includes(':')
+        ? `[${options.host}]:${options.port}`
+        : `${options.host}:${options.port}`;
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync(address, options.credentials ?? ServerCredentials.createInsecure(), (error, bound) => {
         if (error) reject(new Error(`ADS cannot listen on ${address}: ${error.message}`, { cause: error }));
@@ -99,6 +103,11 @@ export class AdsServer {
     this.#fleets.delete(key);
     for (const stream of fleet?.streams ?? [])
       stream.fail(status.NOT_FOUND, `Fleet "${key}" was removed. The node keeps its last configuration.`);
+  }
+
+  /** Ends all streams with UNAVAILABLE; nodes keep what they have and try again, here or elsewhere. */
+  endStreams(message: string): void {
+    for (const stream of this.#streams) stream.fail(status.UNAVAILABLE, message);
   }
 
   fleetKeys(): string[] {
@@ -133,7 +142,7 @@ export class AdsServer {
 
   async #close(): Promise<void> {
     clearInterval(this.#timer);
-    for (const stream of this.#streams) stream.fail(status.UNAVAILABLE, 'The controller is shutting down.');
+    this.endStreams('The server is shutting down.');
     let timer: NodeJS.Timeout | undefined;
     const bound = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, CLOSE_MS);
@@ -152,9 +161,26 @@ export class AdsServer {
       });
       return;
     }
+    const { admit } = this.options;
+    if (!admit) {
+      this.#open(call, kind, token === 'right');
+      return;
+    }
+    const refuse = (details: string) => call.emit('error', { code: status.UNAVAILABLE, details });
+    admit().then(
+      (reason) => {
+        if (call.cancelled) return;
+        if (reason === undefined) this.#open(call, kind, token === 'right');
+        else refuse(reason);
+      },
+      (error: unknown) => refuse(String(error)),
+    );
+  }
+
+  #open(call: ServerDuplexStream<Buffer, Buffer>, kind: 'delta' | 'sotw', authorised: boolean): void {
     const stream = new AdsStream(call, kind, {
       id: ++this.#streamIds,
-      authorised: token === 'right',
+      authorised,
       fleet: (key) => this.#fleets.get(key),
       onEvent: (event) => this.options.onEvent?.(event),
       onClosed: (closed) => this.#streams.delete(closed),

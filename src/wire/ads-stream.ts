@@ -167,6 +167,8 @@ export class AdsStream {
     }
     this.#node = node;
     this.#fleet = fleet;
+    const beside = besideOf(node);
+    if (beside !== undefined) fleet.meet(beside);
     const session: SessionOptions = {
       table: fleet.table,
       authorised: this.options.authorised,
@@ -224,6 +226,14 @@ function arriveDelta(bytes: Buffer): Arrived {
 function arriveSotw(bytes: Buffer): Arrived {
   const { node, request } = decodeSotw(bytes);
   return { node, to: (session, now) => (session as SotwSession).request(request, now) };
+}
+
+/**
+ * The node whose edge this is. It may have been served by its edge while no controller answered, and then comes without a
+ * word about what it holds: it counts as known, so that it is told of removals.
+ */
+function besideOf({ metadata }: Node): string | undefined {
+  return metadata?.role === 'edge' && typeof metadata.node === 'string' ? metadata.node : undefined;
 }
 
 function userAgent(node: Node): string {

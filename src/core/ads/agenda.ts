@@ -104,10 +104,10 @@ export class Agenda {
     return this.#held.size;
   }
 
-  /** Whether something of this type is to be said, now or later. */
+  /** Whether a resource of this type is to be sent, now or later. */
   mentions(type: string): boolean {
     if ((this.#upserts.get(type)?.size ?? 0) > 0) return true;
-    for (const held of this.#held.values()) if (held.item.type === type) return true;
+    for (const held of this.#held.values()) if (held.kind === 'upsert' && held.item.type === type) return true;
     return false;
   }
 

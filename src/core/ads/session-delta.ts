@@ -29,6 +29,9 @@ const NO_BYTES = new Uint8Array();
 
 /** A stream of DeltaAggregatedResources. */
 export class DeltaSession extends Session {
+  /** Types first asked for with `*` of which not all was said yet; an empty response will tell that it was. */
+  readonly #begun = new Set<TypeUrl>();
+
   /** Takes a request. Call `next` afterwards. Unknown types are left unanswered. */
   request(request: DeltaRequest, now: number): RequestOutcome {
     const opened = this.open(request.type);
@@ -45,6 +48,7 @@ export class DeltaSession extends Session {
       if (first && request.initialVersions.size === 0 && this.options.knownNode) this.#bury(type, now);
     }
     if (first && this.alwaysAnswered(type)) this.owed.add(type);
+    if (first && request.subscribe.includes('*')) this.#begun.add(type);
     for (const name of change.asked) {
       if (first && request.initialVersions.has(name) && this.#inStep(type, name)) continue;
       // What the client holds and the table has lost may still be in use at the client: that is a removal.
@@ -61,13 +65,20 @@ export class DeltaSession extends Session {
       const response = this.#upserts(type, now);
       if (response) return response;
     }
+    // Before removals: a client that is only told what is gone may still wait for its first answer.
+    const unanswered = this.#settledOf(this.owed);
+    if (unanswered) return this.#respond(unanswered, [], [], now);
     for (const type of ORDER.toReversed()) {
       const response = this.#removals(type, now);
       if (response) return response;
     }
-    for (const type of this.owed) {
-      if (!this.agenda.mentions(type)) return this.#respond(type, [], [], now);
-    }
+    const complete = this.#settledOf(this.#begun);
+    return complete && this.#respond(complete, [], [], now);
+  }
+
+  /** The first of `types` of which nothing is to be sent any more. */
+  #settledOf(types: Iterable<TypeUrl>): TypeUrl | undefined {
+    for (const type of types) if (!this.agenda.mentions(type)) return type;
     return undefined;
   }
 
@@ -175,6 +186,7 @@ export class DeltaSession extends Session {
   }
 
   #respond(type: TypeUrl, resources: readonly Resource[], removed: readonly string[], now: number): Outgoing {
+    if (resources.length + removed.length === 0) this.#begun.delete(type);
     const { nonce } = this.say(type, resources, removed, now);
     return { type, nonce: String(nonce), version: '', resources, removed, news: resources };
   }

@@ -22,6 +22,11 @@ export interface BootstrapOptions {
   readonly adsPort: number;
   /** Unix socket of the edge's ext_authz, absolute or relative to Envoy's working directory. */
   readonly edgeSocket: string;
+  /**
+   * Unix socket of the edge's own xDS, likewise: where Envoy turns when no controller answers at its start. Without it such
+   * an Envoy has no listener until one does.
+   */
+  readonly failoverSocket?: string;
   /** IP address; anyone who reaches it controls Envoy, so it should be loopback. */
   readonly adminAddress: string;
   /** 0: the kernel chooses. */
@@ -43,6 +48,9 @@ const MAX_CONNECTIONS = 50_000;
  */
 const REGEX_INSTRUCTIONS = 10_000;
 
+/** Lets Envoy turn to the second of two ADS servers as long as the first has never answered. */
+const FAILOVER_FEATURE = 'envoy.restart_features.xds_failover_support';
+
 /**
  * Metrics that are kept. Everything Envoy counts would cost 60 KB a cluster; these are what dashboards and alerts read.
  * Prefixes are of what exists once, suffixes of what each cluster or route table has.
@@ -50,6 +58,7 @@ const REGEX_INSTRUCTIONS = 10_000;
 export const STATS = {
   prefixes: [
     `cluster.${STATIC_CLUSTER.ads}.`,
+    `cluster.${STATIC_CLUSTER.failover}.`,
     `cluster.${STATIC_CLUSTER.authz}.`,
     'cluster_manager.',
     'control_plane.',
@@ -98,12 +107,15 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
             initialMetadata:
               options.nodeToken === undefined ? [] : [{ key: 'authorization', value: `Bearer ${options.nodeToken}` }],
           },
+          ...(options.failoverSocket === undefined
+            ? []
+            : [{ targetSpecifier: { case: 'envoyGrpc' as const, value: { clusterName: STATIC_CLUSTER.failover } } }]),
         ],
       },
       cdsConfig: ADS_SOURCE,
       ldsConfig: ADS_SOURCE,
     },
-    staticResources: { clusters: [adsCluster(options), edgeCluster(options)] },
+    staticResources: { clusters: [adsCluster(options), ...failoverClusters(options), edgeCluster(options)] },
     statsConfig: {
       statsMatcher: {
         statsMatcher: {
@@ -136,7 +148,11 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
           name: 'paifang',
           layerSpecifier: {
             case: 'staticLayer',
-            value: { re2: { max_program_size: { error_level: REGEX_INSTRUCTIONS, warn_level: REGEX_INSTRUCTIONS } } },
+            value: {
+              re2: { max_program_size: { error_level: REGEX_INSTRUCTIONS, warn_level: REGEX_INSTRUCTIONS } },
+              // Envoy refuses a second server unless it is told so.
+              ...(options.failoverSocket !== undefined && { [FAILOVER_FEATURE]: true }),
+            },
           },
         },
         { name: 'admin', layerSpecifier: { case: 'adminLayer', value: {} } },
@@ -161,6 +177,21 @@ function adsCluster({ adsAddress, adsPort }: BootstrapOptions): MessageInitShape
     }),
     upstreamConnectionOptions: { tcpKeepalive: {} },
   };
+}
+
+function failoverClusters({ failoverSocket }: BootstrapOptions): MessageInitShape<typeof ClusterSchema>[] {
+  if (failoverSocket === undefined) return [];
+  return [
+    {
+      name: STATIC_CLUSTER.failover,
+      clusterDiscoveryType: { case: 'type', value: DiscoveryType.STATIC },
+      connectTimeout: duration(1000),
+      loadAssignment: endpointOf(STATIC_CLUSTER.failover, {
+        address: { case: 'pipe', value: { path: failoverSocket } },
+      }),
+      typedExtensionProtocolOptions: http2({}),
+    },
+  ];
 }
 
 function edgeCluster({ edgeSocket }: BootstrapOptions): MessageInitShape<typeof ClusterSchema> {

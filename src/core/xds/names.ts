@@ -26,6 +26,8 @@ export const NO_API_ROUTE = 'no-api';
 export const STATIC_CLUSTER = {
   /** The controller's xDS server. */
   ads: 'paifang_ads',
+  /** The edge's xDS server, for an Envoy that starts while no controller answers. */
+  failover: 'paifang_ads_failover',
   /** The edge's ext_authz service on its Unix socket. */
   authz: 'paifang_edge_authz',
 } as const;
