@@ -10,4 +10,3 @@ export const PLURAL = {
   api: 'apis',
   app: 'apps',
 } as const satisfies Record<Kind, string>;
-export type Plural = (typeof PLURAL)[Kind];
