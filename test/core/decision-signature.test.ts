@@ -48,6 +48,7 @@ describe('parseSofaSignature', () => {
     ['sha1', 'Signature keyId="a",algorithm="hmac-sha1",signature="s"', 'sign with hmac-sha256'],
     ['a time that is none', 'Signature keyId="a",created=now,signature="s"', 'created is not a number'],
     ['(expires) without parameter', 'Signature keyId="a",headers="(expires)",signature="s"', 'add expires='],
+    ['a name listed twice', 'Signature keyId="a",headers="x-a date X-A",signature="s"', 'twice; list each name once'],
     ['too many names', `Signature keyId="a",headers="${'a '.repeat(65)}",signature="s"`, 'more than 64'],
     ['too long a header', `Signature keyId="${'a'.repeat(MAX_AUTHORIZATION)}"`, 'longer than 8192'],
     ['too long a key', `Signature keyId="${'a'.repeat(257)}",signature="s"`, 'longer than 256'],
@@ -131,6 +132,23 @@ describe('what signRequest signs, decide accepts; and nothing else', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  it('values and access keys that end in byte A0, as the UTF-8 form of many characters does', () => {
+    const name = Buffer.from('你').toString('latin1');
+    const { headers } = signRequest({
+      method: 'GET',
+      target: '/',
+      headers: [['x-name', name]],
+      accessKey: 'ak',
+      secret: 's',
+      cover: ['x-name', 'date'],
+      nowMs: NOW,
+    });
+    const text = `x-name: ${name}\ndate: ${formatHttpDate(NOW)}`;
+    const expected = createHmac('sha256', 's').update(Buffer.from(text, 'latin1')).digest('base64');
+    expect(headers.at(-1)?.[1]).toContain(`signature="${expected}"`);
+    expect(parseSofaSignature(`Signature keyId=${name} ,signature=s`)).toMatchObject({ keyId: name });
   });
 
   it('is HMAC-SHA256 for keys and messages of any length', () => {

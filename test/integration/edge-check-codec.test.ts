@@ -109,6 +109,11 @@ describe('decodeCheckRequest', () => {
     );
   });
 
+  it('takes blanks off a value, but no byte of a character', () => {
+    const bytes = Buffer.from('你').toString('latin1'); // ends in A0, a blank in Latin-1
+    expect(decoded(encoded({ headers: [['x-a', ` \t${bytes}\t `]] })).header('x-a')).toBe(bytes);
+  });
+
   it('reads headers of the other form, and one set twice in both lines', () => {
     const map = decoded(
       encoded({
@@ -246,7 +251,7 @@ describe('CheckResponse', () => {
         headers: [{ header: { key: 'x-gateway-app-id', value: 'app0' }, appendAction: 2 }],
       },
     });
-    expect(dynamicMetadata).toEqual({ app_id: 'app0' });
+    expect(dynamicMetadata).toEqual({ app_id: 'app0', app_name: 'a' });
     expect(encodeAllow(allow)).toBe(encodeAllow(allow));
   });
 
@@ -270,7 +275,13 @@ describe('CheckResponse', () => {
       requestId: 'id-1',
       docs: '/codes/2102',
     });
-    expect(dynamicMetadata).toEqual({ result_code: '2102', app_id: 'app0', http: '400', detail: 'wrong "é"\n' });
+    expect(dynamicMetadata).toEqual({
+      result_code: '2102',
+      app_id: 'app0',
+      app_name: 'a',
+      http: '400',
+      detail: 'wrong "é"\n',
+    });
   });
 
   it('has the status of the catalogue, except that 400 travels as 403', () => {

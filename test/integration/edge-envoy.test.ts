@@ -145,6 +145,13 @@ describe('a client with sofa-signature-js', () => {
     expect(JSON.parse(reply.text)).toMatchObject({ bytes: Buffer.byteLength(body) });
   });
 
+  it('may sign text that is no ASCII', async () => {
+    const authorization = jsSign('GET', '/x', { 'x-app-name': '你' }, ['(request-target)', 'x-app-name']);
+    const name: [string, string] = ['x-app-name', Buffer.from('你').toString('latin1')];
+    const reply = await keepAliveClient(port)('GET', '/x', [name, authorization]);
+    expect(reply.status, reply.text).toBe(200);
+  });
+
   it('may send odd targets: they are signed as they are sent', async () => {
     const send = keepAliveClient(port);
     for (const path of ['/s/%E4%B8%AD%e6%96%87?q=%E5%80%BC&e=a%20b+c%2Fd', '/a?', '/a?x=%7e~&x=1', '/a;b=1/c,d?*']) {

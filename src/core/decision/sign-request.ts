@@ -1,7 +1,7 @@
 import { digestHeader } from './digest.js';
 import { HmacKey } from './hmac-key.js';
 import { formatHttpDate } from './http-date.js';
-import { type SignedRequest, signingString } from './sofa-signature.js';
+import { type SignedRequest, signingString, trimBlanks } from './sofa-signature.js';
 
 export interface RequestToSign {
   readonly method: string;
@@ -44,7 +44,7 @@ export function signRequest(request: RequestToSign): SignedHeaders {
   for (const [name, value] of request.headers) {
     const key = name.toLowerCase();
     const before = values.get(key);
-    values.set(key, before === undefined ? value.trim() : `${before}, ${value.trim()}`);
+    values.set(key, before === undefined ? trimBlanks(value) : `${before}, ${trimBlanks(value)}`);
   }
   const made: [string, string][] = [];
   const add = (name: string, value: string) => {

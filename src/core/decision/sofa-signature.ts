@@ -86,7 +86,11 @@ function coveredNames(text: string | undefined): readonly string[] | string {
   const names = text.split(' ', MAX_COVERED * 2).filter((name) => name !== '');
   if (names.length === 0) return 'the parameter headers is empty; a signature must cover something';
   if (names.length > MAX_COVERED) return `headers lists more than ${MAX_COVERED} names`;
+  const listed = new Set<string>();
   for (const name of names) {
+    // Each mention would sign the value once more: a long value named often makes a small request dear to check.
+    if (listed.has(name.toLowerCase())) return `headers lists "${printable(name)}" twice; list each name once`;
+    listed.add(name.toLowerCase());
     if (!DERIVED.has(name) && !TOKEN.test(name))
       return `headers lists "${printable(name)}", which is not a header name`;
   }
@@ -125,6 +129,17 @@ function skipBlanks(text: string, from: number): number {
   return at;
 }
 
+/**
+ * `text` without the blanks around it, which are no part of a field value (RFC 9110 §5.5). Spaces and tabs only: `trim` would
+ * also take the byte A0 away, in which the UTF-8 form of many characters ends (你 is E4 BD A0).
+ */
+export function trimBlanks(text: string): string {
+  const start = skipBlanks(text, 0);
+  let end = text.length;
+  while (end > start && (text[end - 1] === ' ' || text[end - 1] === '\t')) end--;
+  return text.slice(start, end);
+}
+
 /** A quoted-string (RFC 9110 §5.6.4) whose opening quote is before `start`; undefined when the closing one is missing. */
 function quoted(text: string, start: number): { text: string; end: number } | undefined {
   const close = text.indexOf('"', start);
@@ -143,7 +158,7 @@ function quoted(text: string, start: number): { text: string; end: number } | un
 function bare(text: string, start: number): { text: string; end: number } {
   const comma = text.indexOf(',', start);
   const end = comma < 0 ? text.length : comma;
-  return { text: text.slice(start, end).trimEnd(), end };
+  return { text: trimBlanks(text.slice(start, end)), end };
 }
 
 /** What to sign and what is missing for it. */

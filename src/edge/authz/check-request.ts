@@ -1,4 +1,5 @@
 import type { CheckInput } from '../../core/decision/decision.js';
+import { trimBlanks } from '../../core/decision/sofa-signature.js';
 import { rewrittenTarget } from './backend-target.js';
 
 /**
@@ -40,7 +41,7 @@ export class CheckRequest implements CheckInput {
     let value: string | undefined;
     for (let i = 0; i < headers.length; i += 2) {
       if (headers[i] !== name) continue;
-      const line = (headers[i + 1] as string).trim();
+      const line = trimBlanks(headers[i + 1] as string);
       value = value === undefined ? line : `${value}, ${line}`;
     }
     if (value === undefined && name === 'host' && this.host !== '') return this.host;
