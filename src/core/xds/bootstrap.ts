@@ -162,7 +162,7 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
   return toJson(BootstrapSchema, message, { registry: REGISTRY, useProtoFieldName: true }) as JsonObject;
 }
 
-function adsCluster({ adsAddress, adsPort }: BootstrapOptions): MessageInitShape<typeof ClusterSchema> {
+function adsCluster({ adsAddress, adsPort, failoverSocket }: BootstrapOptions): MessageInitShape<typeof ClusterSchema> {
   return {
     name: STATIC_CLUSTER.ads,
     clusterDiscoveryType: {
@@ -171,9 +171,13 @@ function adsCluster({ adsAddress, adsPort }: BootstrapOptions): MessageInitShape
     },
     connectTimeout: duration(1000),
     loadAssignment: endpointOf(STATIC_CLUSTER.ads, tcp(adsAddress, adsPort)),
-    // A controller that vanished without closing is noticed, and the stream goes to another.
+    // A controller that vanished without closing is noticed, and the stream goes to another. With a failover, soon: one that
+    // hangs as Envoy starts keeps it from turning there.
     typedExtensionProtocolOptions: http2({
-      connectionKeepalive: { interval: duration(30_000), timeout: duration(5000) },
+      connectionKeepalive: {
+        interval: duration(failoverSocket === undefined ? 30_000 : 5000),
+        timeout: duration(5000),
+      },
     }),
     upstreamConnectionOptions: { tcpKeepalive: {} },
   };

@@ -11,6 +11,8 @@ export interface LastGoodStoreOptions extends JournalOwner {
   /** Made when it is missing, for the owner only. */
   readonly directory: string;
   readonly log: Log;
+  /** Milliseconds until writing is tried again after a failure. Default 10 s. */
+  readonly retryMs?: number;
 }
 
 /** State of the store, fit for statistics. */
@@ -238,7 +240,7 @@ export class LastGoodStore {
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined;
       this.#put({ kind: 'in-step', atMs: this.inStepAtMs ?? 0 });
-    }, RETRY_MS).unref();
+    }, this.options.retryMs ?? RETRY_MS).unref();
   }
 
   #forget(): void {
