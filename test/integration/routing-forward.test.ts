@@ -144,6 +144,16 @@ describe('what clients cannot say', () => {
     'x-forwarded-for': '10.9.8.7',
     forwarded: 'for=10.9.8.7',
     'x-real-ip': '10.9.8.7',
+    'x-forwarded-host': 'elsewhere.example.com',
+    'x-forwarded-port': '1',
+    'x-forwarded-prefix': '/elsewhere',
+    'x-forwarded-proto': 'https',
+    // The same to backends that turn `-` into `_`.
+    x_gateway_app_id: 'another-app',
+    'x-gateway_app-id': 'another-app',
+    x_forwarded_for: '10.9.8.7',
+    'X_Real-IP': '10.9.8.7',
+    'x_envoy-original_path': '/elsewhere',
     'x-request-id': 'mine',
     'x-envoy-original-path': '/elsewhere',
     'x-envoy-original-host': 'elsewhere',
@@ -153,9 +163,16 @@ describe('what clients cannot say', () => {
   };
 
   test('helpers, App id, address, request id and time-outs are dropped', async () => {
-    const { headers } = await seen('/as-it-is/x', { headers: spoofed });
+    const { headers } = await seen('/as-it-is/x', { headers: { ...spoofed, x_own: 'kept' } });
     for (const name of Object.keys(spoofed))
-      expect(headers[name] ?? 'gone', name).not.toBe(spoofed[name as 'forwarded']);
+      expect(headers[name.toLowerCase()] ?? 'gone', name).not.toBe(spoofed[name as 'forwarded']);
+    const named = Object.keys(headers).map((name) => name.replaceAll('_', '-'));
+    for (const name of ['x-gateway-app-id', 'x-real-ip', 'x-envoy-original-path']) expect(named).not.toContain(name);
+    expect(named.filter((name) => name.startsWith('x-forwarded-')).sort()).toEqual([
+      'x-forwarded-for',
+      'x-forwarded-proto',
+    ]);
+    expect(headers.x_own).toBe('kept');
     expect(Object.keys(headers).filter((name) => name.startsWith('x-pf-'))).toEqual([]);
     expect(headers).not.toHaveProperty('x-gateway-app-id');
     expect(headers).not.toHaveProperty('forwarded');
@@ -181,6 +198,13 @@ describe('what clients cannot say', () => {
     const headers = { 'x-forwarded-for': '10.9.8.7, 203.0.113.5' };
     const answer = await behindProxy.ask('/as-it-is/x', { headers: { host: HOST, ...headers } });
     expect((await behindProxy.line(answer)).downstream_remote_address).toBe('203.0.113.5:0');
+  });
+
+  test('a trusted proxy may say which host the request was for', async () => {
+    const answer = await behindProxy.ask('/as-it-is/x', {
+      headers: { host: HOST, 'x-forwarded-for': '203.0.113.5', 'x-forwarded-host': 'shop.example.com' },
+    });
+    expect(JSON.parse(answer.body).headers['x-forwarded-host']).toBe('shop.example.com');
   });
 });
 

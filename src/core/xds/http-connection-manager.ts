@@ -9,6 +9,7 @@ import {
   HttpConnectionManager_ServerHeaderTransformation as ServerHeader,
 } from '../../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { HeaderMutationSchema } from '../../gen/envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation_pb.js';
+import type { StringMatcherSchema } from '../../gen/envoy/type/matcher/v3/string_pb.js';
 import type { FleetIr } from '../ir/fleet.js';
 import { accessLog } from './access-log.js';
 import { duration, extension } from './any.js';
@@ -24,8 +25,18 @@ const MINUTE = 60 * SECOND;
 /** How long a stream may be without a byte in either direction; routes with longer time-outs override it. */
 export const STREAM_IDLE_MS = 5 * MINUTE;
 
-/** Headers by which a client could claim an address or what only Envoy may say. */
-const CLIENTS_ADDRESS = ['forwarded', 'x-forwarded-for', 'x-real-ip'] as const;
+/**
+ * Headers by which a client could claim what only a proxy before us may say: where the request came from, and the host, port
+ * and prefix it was for. `x-forwarded-proto` Envoy sets itself.
+ */
+const PROXYS_OWN = [
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-forwarded-prefix',
+  'x-real-ip',
+] as const;
 const ENVOYS_OWN = ['x-envoy-original-host', 'x-envoy-original-path'] as const;
 
 /**
@@ -97,19 +108,24 @@ export function httpConnectionManager(fleet: FleetIr): HttpConnectionManager {
   });
 }
 
+/**
+ * Pattern of a header's name and all that are the same to backends that turn `-` into `_`, as CGI, WSGI and their kin do
+ * (RFC 3875 §4.1.18): `x_gateway_app-id` must not speak for `x-gateway-app-id`.
+ */
+const alsoUnderscored = (name: string): string => name.replaceAll('-', '[-_]');
+
+const removeOnMatch = (matchPattern: MessageInitShape<typeof StringMatcherSchema>['matchPattern'] & object) => ({
+  action: { case: 'removeOnMatch' as const, value: { keyMatcher: { matchPattern } } },
+});
+
 /** Before the route is looked up: drops what clients must not say, and makes the helper headers. */
 function earlyHeaderMutation(fleet: FleetIr): MessageInitShape<typeof TypedExtensionConfigSchema> {
-  const dropped = [HEADER.appId, ...ENVOYS_OWN, ...(fleet.trustedProxies === 0 ? CLIENTS_ADDRESS : [])];
+  const dropped = [HEADER.appId, ...ENVOYS_OWN, ...(fleet.trustedProxies === 0 ? PROXYS_OWN : [])];
   const set = (name: string, value: string) => ({ case: 'append' as const, value: headerOption(name, value) });
   return extension('helpers', HeaderMutationSchema, {
     mutations: [
-      {
-        action: {
-          case: 'removeOnMatch',
-          value: { keyMatcher: { matchPattern: { case: 'prefix', value: HELPER_PREFIX } } },
-        },
-      },
-      ...dropped.map((name) => ({ action: { case: 'remove' as const, value: name } })),
+      removeOnMatch({ case: 'prefix', value: HELPER_PREFIX }),
+      removeOnMatch({ case: 'safeRegex', value: { regex: dropped.map(alsoUnderscored).join('|') } }),
       { action: set(HEADER.host, '%REQ(:AUTHORITY)%') },
       // Sets nothing when the header is empty or absent; of several the first counts.
       { action: set(HEADER.host, '%REQ(X-GATEWAY-HOST)%') },
