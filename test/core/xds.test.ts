@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { FIELD_NAMES } from '../../src/core/accesslog/fields.js';
 import { TYPE } from '../../src/core/ads/resource.js';
 import { codeOf } from '../../src/core/codes/catalogue.js';
+import { parseApiPath } from '../../src/core/model/path.js';
 import { accessLogFormat } from '../../src/core/xds/access-log.js';
 import { bootstrap } from '../../src/core/xds/bootstrap.js';
 import { REFUSED_PATH } from '../../src/core/xds/filter/path-guard.js';
@@ -110,10 +111,28 @@ test('every code a reply may get is in the catalogue, and the last cause takes a
 
 test('refused paths are patterns of RE2 that JavaScript reads alike', () => {
   const refused = (path: string) => new RegExp(`^(?:${REFUSED_PATH})$`).test(path);
-  expect(['/a/../b', '/.', '/a//', '/%2E', '/%2f', '/a\\b', '/%5C', '/%00'].filter((path) => !refused(path))).toEqual(
-    [],
-  );
+  expect(
+    ['/a/../b', '/.', '/a//', '/%2E', '/%2f', '/a\\b', '/%5C', '/%00', '/%61'].filter((path) => !refused(path)),
+  ).toEqual([]);
   expect(['/', '/a.b', '/...', '/a/b..', '/%20'].filter(refused)).toEqual([]);
+});
+
+test('a path of an API is refused for the encodings the gateway would refuse', () => {
+  for (let code = 0; code < 256; code++) {
+    const path = `/a%${code.toString(16).padStart(2, '0')}b`;
+    expect(parseApiPath(path).faults !== undefined, path).toBe(new RegExp(`^(?:${REFUSED_PATH})$`).test(path));
+  }
+});
+
+test('of encoded ASCII, exactly what is unreserved but for the tilde, and what makes other segments, is refused', () => {
+  const refused = Array.from({ length: 128 }, (_, code) => code).filter((code) =>
+    ['toUpperCase', 'toLowerCase'].some((form) => {
+      const hex = code.toString(16).padStart(2, '0')[form as 'toUpperCase']();
+      return new RegExp(`^(?:${REFUSED_PATH})$`).test(`/a%${hex}b`);
+    }),
+  );
+  const unreserved = '-._0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+  expect(String.fromCharCode(...refused)).toBe([...unreserved, '\0', '/', '\\'].sort().join(''));
 });
 
 test('a percent sign is doubled where Envoy reads a format', () => {

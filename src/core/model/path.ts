@@ -123,11 +123,14 @@ function characterFaults(text: string): Fault[] {
       hint: `Write ${text.replace(/[?#].*$/s, '') || '/'}.`,
     });
   }
-  const encoded = /%2f|%5c|%00/i.exec(text)?.[0];
+  // As the filter path-guard does (src/core/xds/filter/path-guard.ts): an API with such a path would never be reached.
+  const encoded = /%(?:2[def]|5[cf]|00|[46][1-9a-f]|[57][0-9a]|3[0-9])/i.exec(text)?.[0];
   if (encoded) {
     faults.push({
       message: `${shown} has ${encoded}; the gateway refuses such requests with 3999.`,
-      hint: 'Choose a path without it.',
+      hint: /%(?:2f|5c|00)/i.test(encoded)
+        ? 'Choose a path without it.'
+        : `Write ${decodeURIComponent(encoded)}, which means the same.`,
     });
   }
   const stray = /%(?![0-9A-Fa-f]{2})/.exec(text);

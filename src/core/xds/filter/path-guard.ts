@@ -12,6 +12,11 @@ const REFUSED_PARTS = [
   { pattern: '//', why: 'an empty segment: many servers drop it' },
   { pattern: '/\\.{1,2}(?:[/;]|$)', why: 'a dot segment (RFC 3986 §5.2.4), also with path parameters behind it' },
   { pattern: '%2[eE]', why: 'an encoded dot, which may make a dot segment' },
+  {
+    // Not the tilde: encoders in use write %7E.
+    pattern: '%(?:[46][1-9a-fA-F]|[57][0-9aA]|3[0-9]|2[dD]|5[fF])',
+    why: 'an encoded letter, digit, hyphen or underscore, the same as the plain one (RFC 3986 §6.2.2.2): /%61dmin would pass by the rules for /admin',
+  },
   { pattern: '%2[fF]', why: 'an encoded slash: one segment here may be two behind' },
   { pattern: '%5[cC]', why: 'an encoded backslash, which some servers take for a slash' },
   { pattern: '\\\\', why: 'a backslash, which some servers take for a slash' },
