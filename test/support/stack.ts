@@ -25,6 +25,7 @@ export interface Stack {
   readonly databaseUrl: string;
   readonly gatewayPort: number;
   readonly envoyAdminPort: number;
+  readonly adsPort: number;
   readonly nodeDir: string;
   readonly pids: { controller: number; edge: number; envoy: number };
   admin(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<AdminAnswer>;
@@ -180,6 +181,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     databaseUrl,
     gatewayPort,
     envoyAdminPort,
+    adsPort,
     nodeDir,
     pids: { controller: controller.pid, edge: edge?.pid ?? -1, envoy: envoy.pid },
     admin,
