@@ -40,6 +40,9 @@ export interface ResponseEvent {
 export interface StreamInfo extends StreamIdentity {
   readonly variant: 'delta' | 'sotw';
   readonly peer: string;
+  /** As the node's metadata tell: an edge names the node it stands beside. */
+  readonly role: 'envoy' | 'edge' | 'other';
+  readonly beside?: string;
   /** As the node tells it, e.g. `envoy 1.40.0`; empty when it does not. */
   readonly userAgent: string;
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
@@ -63,6 +66,20 @@ export interface StreamInfo extends StreamIdentity {
   }[];
 }
 
+/** A stream as receipts look at it: cheap to ask about one resource. */
+export interface NodeStream {
+  readonly id: number;
+  /** Whether the node is to have this resource: it subscribed to it, or it is an Envoy, which has use for all of its types. */
+  wants(type: string, name: string): boolean;
+  /** Version in force at the node. */
+  acked(type: string, name: string): string | undefined;
+  /** Version the node refused and has not got past. */
+  refused(type: string, name: string): { readonly version: string; readonly error: string } | undefined;
+  /** Nothing is left to be said or answered. */
+  readonly quiet: boolean;
+  info(): StreamInfo | undefined;
+}
+
 export interface HeldInfo {
   readonly type: string;
   readonly name: string;
@@ -71,4 +88,6 @@ export interface HeldInfo {
   /** Type and name of what it waits for. */
   readonly on: { readonly type: string; readonly name: string };
   readonly late: boolean;
+  /** Since when, as `connectedAtMs`. */
+  readonly sinceMs: number;
 }

@@ -15,8 +15,13 @@ export class Fleet {
   constructor(readonly key: string) {}
 
   /** Changes the table and tells all streams; edges first. Costs the change times the streams. */
-  publish(delta: TableDelta, release: number | undefined): EffectiveChange {
+  publish(
+    delta: TableDelta,
+    release: number | undefined,
+    onChange?: (change: EffectiveChange) => void,
+  ): EffectiveChange {
     const change = this.table.apply(delta);
+    onChange?.(change);
     if (release !== undefined) {
       for (const { type, name } of [...change.upserts, ...change.removals])
         this.#releases.set(`${type}\n${name}`, release);

@@ -1,8 +1,8 @@
 import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js';
-import type { TableDelta } from '../core/ads/resource.js';
+import type { Resource, TableDelta } from '../core/ads/resource.js';
 import type { ResourceStatus } from '../core/ads/session.js';
 import type { EffectiveChange } from '../core/ads/table.js';
-import type { AdsEvent, StreamInfo } from './ads-events.js';
+import type { AdsEvent, NodeStream, StreamInfo } from './ads-events.js';
 import { Fleet } from './ads-fleet.js';
 import { ADS, type AdsHandlers, KEEPALIVE, MAX_MESSAGE_BYTES } from './ads-service.js';
 import { AdsStream } from './ads-stream.js';
@@ -18,6 +18,8 @@ export interface AdsServerOptions {
   /** Default: plain text. */
   readonly credentials?: ServerCredentials;
   onEvent?(event: AdsEvent): void;
+  /** Told of each change of a fleet before any stream is. Must return soon: all streams wait. */
+  onPublish?(fleet: string, change: EffectiveChange, release: number | undefined): void;
   /** Asked for each new stream; a text refuses it with UNAVAILABLE. Default: all are let in. */
   admit?(): Promise<string | undefined>;
   /** Adds further services to the same port. */
@@ -84,6 +86,16 @@ export class AdsServer {
     return ads;
   }
 
+  /** Streams of a fleet, by the number their events bear. */
+  nodeStreams(fleetKey: string): NodeStream[] {
+    return [...(this.#fleets.get(fleetKey)?.streams ?? [])];
+  }
+
+  /** Everything the nodes of a fleet should have of a type. */
+  desired(fleetKey: string, type: string): Iterable<Resource> {
+    return this.#fleets.get(fleetKey)?.table.list(type) ?? [];
+  }
+
   /**
    * Changes what the nodes of a fleet should have, and sends it. Costs the delta times the streams of the fleet. Returns
    * what really changed; resources whose version is in force are not sent.
@@ -94,7 +106,7 @@ export class AdsServer {
       fleet = new Fleet(fleetKey);
       this.#fleets.set(fleetKey, fleet);
     }
-    return fleet.publish(delta, meta?.release);
+    return fleet.publish(delta, meta?.release, (change) => this.options.onPublish?.(fleetKey, change, meta?.release));
   }
 
   /** Forgets a fleet and ends its streams; its nodes keep what they have. */

@@ -7,12 +7,15 @@ import { SotwSession } from '../core/ads/session-sotw.js';
 import type { EffectiveChange } from '../core/ads/table.js';
 import type { Node } from '../gen/envoy/config/core/v3/base_pb.js';
 import { decodeDelta, decodeSotw, encodeDelta, encodeSotw } from './ads-codec.js';
-import type { AdsEvent, ResponseEvent, StreamInfo } from './ads-events.js';
+import type { AdsEvent, NodeStream, ResponseEvent, StreamInfo } from './ads-events.js';
 import type { Fleet } from './ads-fleet.js';
 
 /** Bytes and messages handed to gRPC and not yet taken by the client; beyond that only names pile up, in the session. */
 const WINDOW_BYTES = 1 << 20;
 const WINDOW_MESSAGES = 16;
+
+/** What an Envoy is to have whether or not it has asked yet: it subscribes step by step, by what it was told before. */
+const ENVOY_TYPES: ReadonlySet<string> = new Set([TYPE.cluster, TYPE.endpoint, TYPE.listener, TYPE.route, TYPE.scope]);
 
 /** What a stream needs of its server. */
 export interface AdsStreamOptions {
@@ -31,10 +34,11 @@ interface Arrived {
 }
 
 /** One gRPC stream: bytes in and out of a {@link Session}, at the pace of the client. */
-export class AdsStream {
+export class AdsStream implements NodeStream {
   #session: Session | undefined;
   #fleet: Fleet | undefined;
   #node: Node | undefined;
+  #role: StreamInfo['role'] = 'other';
   #ended = false;
   #bytes = 0;
   #messages = 0;
@@ -60,6 +64,10 @@ export class AdsStream {
     return this.#session?.asks(TYPE.policy) ?? false;
   }
 
+  get id(): number {
+    return this.options.id;
+  }
+
   get session(): Session | undefined {
     return this.#session;
   }
@@ -77,16 +85,35 @@ export class AdsStream {
     return this.#session?.status(type, name);
   }
 
+  wants(type: string, name: string): boolean {
+    return (this.#role === 'envoy' && ENVOY_TYPES.has(type)) || (this.#session?.covers(type, name) ?? false);
+  }
+
+  acked(type: string, name: string): string | undefined {
+    return this.#session?.acked(type, name);
+  }
+
+  refused(type: string, name: string): { readonly version: string; readonly error: string } | undefined {
+    return this.#session?.refused(type, name);
+  }
+
+  get quiet(): boolean {
+    return this.#session !== undefined && this.#session.backlog === 0 && this.#session.unanswered === 0;
+  }
+
   info(): StreamInfo | undefined {
     const session = this.#session;
     if (!session || !this.#node || !this.#fleet) return undefined;
     const { region = '', zone = '', subZone = '' } = this.#node.locality ?? {};
+    const beside = besideOf(this.#node);
     return {
       stream: this.options.id,
       node: this.#node.id,
       fleet: this.#fleet.key,
       variant: this.kind,
       peer: this.call.getPeer(),
+      role: this.#role,
+      ...(beside !== undefined && { beside }),
       userAgent: userAgent(this.#node),
       locality: { region, zone, subZone },
       authorised: this.options.authorised,
@@ -95,7 +122,15 @@ export class AdsStream {
       backlog: session.backlog,
       unanswered: session.unanswered,
       held: session.held().map(({ item, kind, on, why }) => {
-        return { type: item.type, name: item.name, change: kind, why, on, late: item.late };
+        return {
+          type: item.type,
+          name: item.name,
+          change: kind,
+          why,
+          on,
+          late: item.late,
+          sinceMs: performance.timeOrigin + item.since,
+        };
       }),
       refused: session.refusals(),
     };
@@ -166,6 +201,7 @@ export class AdsStream {
       return undefined;
     }
     this.#node = node;
+    this.#role = roleOf(node);
     this.#fleet = fleet;
     const beside = besideOf(node);
     if (beside !== undefined) fleet.meet(beside);
@@ -234,6 +270,12 @@ function arriveSotw(bytes: Buffer): Arrived {
  */
 function besideOf({ metadata }: Node): string | undefined {
   return metadata?.role === 'edge' && typeof metadata.node === 'string' ? metadata.node : undefined;
+}
+
+/** Envoys name themselves; an edge says so in its metadata. */
+function roleOf({ metadata, userAgentName }: Node): StreamInfo['role'] {
+  if (metadata?.role === 'edge') return 'edge';
+  return userAgentName === 'envoy' ? 'envoy' : 'other';
 }
 
 function userAgent(node: Node): string {

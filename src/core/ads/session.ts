@@ -166,6 +166,21 @@ export abstract class Session {
     });
   }
 
+  /** Whether the client has subscribed to this name. */
+  covers(type: string, name: string): boolean {
+    return this.subscriptions.get(type)?.covers(name) ?? false;
+  }
+
+  /** Version in force at the client, as far as its answers tell. */
+  acked(type: string, name: string): string | undefined {
+    return this.holdings.inForce(type, name)?.resource?.version;
+  }
+
+  /** Version the client refused and has not got past. */
+  refused(type: string, name: string): { readonly version: string; readonly error: string } | undefined {
+    return this.holdings.refused(type, name);
+  }
+
   /** Where one resource stands on this stream. */
   status(type: string, name: string): ResourceStatus {
     const desired = this.options.table.get(type, name)?.version;
