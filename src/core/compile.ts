@@ -67,6 +67,8 @@ export class Compiler {
   readonly #fleets = new Map<string, FleetTable>();
   readonly #shared: SharedTable;
   #release = 0;
+  /** The last trial, as long as nothing was applied since: applying the same change need not work it out again. */
+  #tried: { readonly change: Change; readonly update: Update; readonly journal: Journal } | undefined;
 
   constructor(workspace: string) {
     this.#workspace = workspace;
@@ -88,11 +90,17 @@ export class Compiler {
     }
   }
 
-  /** What {@link apply} would return. The compiler stays as it is. */
+  /**
+   * What {@link apply} would return. The compiler stays as it is. Applying this very change next, before any other, costs
+   * nothing more.
+   */
   trial(change: Change): Update {
     const journal = new Journal();
+    this.#tried = undefined;
     try {
-      return this.#change(journal, change);
+      const update = this.#change(journal, change);
+      if (!hasErrors(update.diagnostics)) this.#tried = { change, update, journal };
+      return update;
     } finally {
       journal.rollback();
     }
@@ -100,6 +108,12 @@ export class Compiler {
 
   /** Puts `change` in force unless it has errors. */
   apply(change: Change): Update {
+    const tried = this.#tried;
+    this.#tried = undefined;
+    if (tried?.change === change) {
+      tried.journal.replay();
+      return tried.update;
+    }
     const journal = new Journal();
     try {
       const update = this.#change(journal, change);
@@ -171,9 +185,14 @@ export class Compiler {
       return { diagnostics, fleets: new Map(), groupReleases: {}, recompiled };
     }
     const before = this.#release;
-    journal.onRollback(() => {
-      this.#release = before;
-    });
+    journal.onRollback(
+      () => {
+        this.#release = before;
+      },
+      () => {
+        this.#release = change.release;
+      },
+    );
     const affected = this.#affectedGroups(touched);
     const stamped = this.#resolveGroups(journal, change, affected);
     this.#release = change.release;
@@ -265,7 +284,10 @@ export class Compiler {
       const known = this.#fleets.get(object.name);
       const ir = resolveFleet(this.#workspace, object);
       const fleet = known ?? new FleetTable(ir);
-      journal.onRollback(() => fleet.table.forget());
+      journal.onRollback(
+        () => fleet.table.forget(),
+        () => {},
+      );
       const anew = !known || JSON.stringify(known.ir) !== JSON.stringify(ir);
       if (!known) journal.set(this.#fleets, object.name, fleet);
       if (anew) {

@@ -1,4 +1,4 @@
-import { fromBinary } from '@bufbuild/protobuf';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { FIELD_NAMES } from '../../src/core/accesslog/fields.js';
 import { TYPE } from '../../src/core/ads/resource.js';
@@ -14,8 +14,9 @@ import { bucketsOf, type TableEntry } from '../../src/core/xds/matcher.js';
 import { FILTER } from '../../src/core/xds/names.js';
 import { resourceJson } from '../../src/core/xds/resource-json.js';
 import { clusterResources, fleetResources, groupResources } from '../../src/core/xds/resources.js';
-import { noApiRoute } from '../../src/core/xds/route.js';
+import { routeConfiguration } from '../../src/core/xds/route-configuration.js';
 import { ListenerSchema } from '../../src/gen/envoy/config/listener/v3/listener_pb.js';
+import { RouteConfigurationSchema } from '../../src/gen/envoy/config/route/v3/route_pb.js';
 import { validate } from '../support/envoy.js';
 import { clusterIr, fleetIr, forward, groupIr, mock, routeIr } from '../support/ir.js';
 
@@ -69,6 +70,31 @@ describe('resources', () => {
     const versions = (all: readonly { version: string }[]) => all.map(({ version }) => version);
     expect(versions(groupResources(again.group, again.fleet))).toEqual(versions(groupResources(group, fleet)));
     expect(versions(fleetResources(again.fleet))).toEqual(versions(fleetResources(fleet)));
+  });
+
+  test('a table put together from remembered routes has the bytes of one encoded as a whole', () => {
+    for (const longestList of [100, 0]) {
+      const bytes = routeConfiguration(group, fleet, longestList);
+      const whole = fromBinary(RouteConfigurationSchema, bytes);
+      expect(Buffer.from(toBinary(RouteConfigurationSchema, whole))).toEqual(Buffer.from(bytes));
+      expect(whole.virtualHosts[0]?.routes.length).toBe(longestList === 0 ? 0 : group.routes.length + 1);
+    }
+  });
+
+  test('a remembered route is made anew for another group and another fleet', () => {
+    const policy = { name: 'aaaabbbbccccdddd' };
+    const route = routeIr('/m', mock('m'), { policy, checkedBodyBytes: 0 });
+    const other = { ...fleet, headers: { ...fleet.headers, resultCode: 'x-other' } };
+    const tables = [
+      routeConfiguration(groupIr(['a'], [route], { id: 'g' }), fleet),
+      routeConfiguration(groupIr(['a'], [route], { id: 'h' }), fleet),
+      routeConfiguration(groupIr(['a'], [route], { id: 'g' }), other),
+      routeConfiguration(groupIr(['a'], [route], { id: 'g' }), fleet),
+    ].map((bytes) => Buffer.from(bytes).toString('latin1'));
+    expect(tables[1]).not.toContain('group\x12\x01g');
+    expect(tables[1]).toContain('group\x12\x01h');
+    expect(tables[2]).toContain('code_header');
+    expect(tables[3]).toBe(tables[0]);
   });
 
   test('what only routes carry leaves the listener as it is', () => {
@@ -144,7 +170,7 @@ describe('buckets of patterns', () => {
     groupIr(
       ['x'],
       matches.map((match) => routeIr(match, mock(match))),
-    ).routes.map((ir) => ({ ir, route: noApiRoute() }));
+    ).routes.map((ir) => ({ ir, route: new Uint8Array() }));
   const shown = (...matches: string[]) =>
     [...bucketsOf(entries(...matches))].map(([prefix, list]) => [prefix, list.map(({ ir }) => ir.apiId)]);
 

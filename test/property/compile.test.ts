@@ -137,7 +137,8 @@ describe('the compiler', () => {
         const checked = compiler.check(change);
         const tried = compiler.trial(change);
         expect(versions(compiler)).toBe(before);
-        const update = compiler.apply(change);
+        // The very change that was tried last is not worked out again; an equal one is.
+        const update = compiler.apply(release % 2 === 0 ? change : { ...change });
         expect(JSON.stringify(update.diagnostics)).toBe(JSON.stringify(checked));
         expect(summary(update)).toBe(summary(tried));
         if (hasErrors(update.diagnostics)) {

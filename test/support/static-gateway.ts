@@ -1,5 +1,5 @@
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
-import { toJson } from '@bufbuild/protobuf';
+import { fromBinary, toJson } from '@bufbuild/protobuf';
 import { TYPE } from '../../src/core/ads/resource.js';
 import type { Gateway } from '../../src/core/ir/gateway.js';
 import { bootstrap } from '../../src/core/xds/bootstrap.js';
@@ -33,7 +33,8 @@ export function staticBootstrap(gateway: Gateway, options: StaticOptions = {}): 
   const { dynamic_resources: _, ...rest } = base;
   const own = (base.static_resources as { clusters: JsonValue[] }).clusters;
   const scopes = groups.flatMap((group) => {
-    const table = toJson(RouteConfigurationSchema, routeConfiguration(group, fleet, options.longestList), {
+    const bytes = routeConfiguration(group, fleet, options.longestList);
+    const table = toJson(RouteConfigurationSchema, fromBinary(RouteConfigurationSchema, bytes), {
       registry: REGISTRY,
       useProtoFieldName: true,
     });

@@ -122,13 +122,17 @@ export class FleetTable {
   /** Gives the fleet other settings; its groups must then be compiled anew. */
   configure(journal: Journal, ir: FleetIr): void {
     const [before, listeners] = [this.#ir, this.#listeners];
-    journal.onRollback(() => {
-      this.#ir = before;
+    const configured = fleetResources(ir);
+    const set = (ir: FleetIr, listeners: readonly Resource[]) => {
+      this.#ir = ir;
       this.#listeners = listeners;
-    });
+    };
+    journal.onRollback(
+      () => set(before, listeners),
+      () => set(ir, configured),
+    );
     for (const listener of listeners) this.table.drop(listener);
-    this.#ir = ir;
-    this.#listeners = fleetResources(ir);
+    set(ir, configured);
     for (const listener of this.#listeners) this.table.put(listener);
   }
 

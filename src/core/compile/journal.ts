@@ -1,36 +1,55 @@
 /**
- * Records how to undo changes of maps, so that a change can be tried in place, at the cost of what it touches, and taken
- * back. The order of entries in a map may differ afterwards; nothing may depend on it.
+ * Records how to undo changes of maps, so that a change can be tried in place, at the cost of what it touches, taken back,
+ * and put back later without the work of finding it out again. The order of entries in a map may differ afterwards; nothing
+ * may depend on it.
  */
 export class Journal {
-  readonly #undo: (() => void)[] = [];
+  readonly #done: Step[] = [];
+  #undone: Step[] = [];
 
   set<K, V>(map: Map<K, V>, key: K, value: V): void {
-    this.#remember(map, key);
+    this.#remember(map, key, () => map.set(key, value));
     map.set(key, value);
   }
 
   delete<K, V>(map: Map<K, V>, key: K): void {
     if (!map.has(key)) return;
-    this.#remember(map, key);
+    this.#remember(map, key, () => map.delete(key));
     map.delete(key);
   }
 
-  /** Adds something that is to be done on {@link rollback}. */
-  onRollback(undo: () => void): void {
-    this.#undo.push(undo);
+  /** Adds something that is to be done on {@link rollback}, and what does it again on {@link replay}. */
+  onRollback(undo: () => void, redo: () => void): void {
+    this.#done.push({ undo, redo });
   }
 
   /** Takes back everything, latest first. */
   rollback(): void {
-    for (let undo = this.#undo.pop(); undo; undo = this.#undo.pop()) undo();
+    this.#undone = [];
+    for (let step = this.#done.pop(); step; step = this.#done.pop()) {
+      step.undo();
+      this.#undone.push(step);
+    }
   }
 
-  #remember<K, V>(map: Map<K, V>, key: K): void {
+  /** Does everything again that {@link rollback} took back. Only right when nothing has changed in between. */
+  replay(): void {
+    for (let step = this.#undone.pop(); step; step = this.#undone.pop()) {
+      step.redo();
+      this.#done.push(step);
+    }
+  }
+
+  #remember<K, V>(map: Map<K, V>, key: K, redo: () => void): void {
     const had = map.has(key);
     const value = map.get(key) as V;
-    this.#undo.push(() => (had ? map.set(key, value) : map.delete(key)));
+    this.onRollback(() => (had ? map.set(key, value) : map.delete(key)), redo);
   }
+}
+
+interface Step {
+  readonly undo: () => void;
+  readonly redo: () => void;
 }
 
 /** A relation between names, asked from left to right: which APIs use this cluster? Changes are journalled. */
@@ -42,16 +61,27 @@ export class Relation {
   }
 
   add(journal: Journal, left: string, right: string): void {
-    const set = this.#right.get(left) ?? new Set();
-    if (set.has(right)) return;
-    this.#right.set(left, set.add(right));
-    journal.onRollback(() => this.#drop(left, right));
+    if (this.of(left).has(right)) return;
+    this.#put(left, right);
+    journal.onRollback(
+      () => this.#drop(left, right),
+      () => this.#put(left, right),
+    );
   }
 
   remove(journal: Journal, left: string, right: string): void {
     if (!this.of(left).has(right)) return;
     this.#drop(left, right);
-    journal.onRollback(() => this.#right.set(left, (this.#right.get(left) ?? new Set()).add(right)));
+    journal.onRollback(
+      () => this.#put(left, right),
+      () => this.#drop(left, right),
+    );
+  }
+
+  #put(left: string, right: string): void {
+    const set = this.#right.get(left);
+    if (set) set.add(right);
+    else this.#right.set(left, new Set([right]));
   }
 
   #drop(left: string, right: string): void {

@@ -20,7 +20,10 @@ export class SharedTable {
 
   /** Compiles anew what the change may have altered; returns the names of the Apps among it. */
   update(journal: Journal, touched: readonly Touched[], owners: readonly Owner[]): string[] {
-    journal.onRollback(() => this.table.forget());
+    journal.onRollback(
+      () => this.table.forget(),
+      () => {},
+    );
     const apps = new Set<string>();
     const clusters = new Set<string>();
     for (const { kind, name } of owners) (kind === 'app' ? apps : clusters).add(name);

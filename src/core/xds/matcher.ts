@@ -1,16 +1,17 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { type Route, RouteListSchema, RouteSchema } from '../../gen/envoy/config/route/v3/route_components_pb.js';
+import { RouteListSchema, RouteSchema } from '../../gen/envoy/config/route/v3/route_components_pb.js';
 import { HttpRequestHeaderMatchInputSchema } from '../../gen/envoy/type/matcher/v3/http_inputs_pb.js';
 import { type Matcher, type Matcher_OnMatchSchema, MatcherSchema } from '../../gen/xds/type/matcher/v3/matcher_pb.js';
 import type { RouteIr } from '../ir/group.js';
-import { extension } from './any.js';
+import { extension, packed } from './any.js';
+import { concat, lengthDelimited } from './encoded.js';
 import { HEADER } from './names.js';
 import { exactPath, leadingLiterals, underSegments } from './path.js';
 
-/** A route with the definition it was made of. */
+/** An encoded Route with the definition it was made of. */
 export interface TableEntry {
   readonly ir: RouteIr;
-  readonly route: Route;
+  readonly route: Uint8Array;
 }
 
 type OnMatch = MessageInitShape<typeof Matcher_OnMatchSchema>;
@@ -28,7 +29,7 @@ const COPIES = 4;
  *
  * @param entries at least one, in order of precedence.
  */
-export function routeMatcher(entries: readonly TableEntry[], last: Route): Matcher {
+export function routeMatcher(entries: readonly TableEntry[], last: Uint8Array): Matcher {
   const exact = entries.filter(({ ir }) => exactPath(ir.path) !== undefined);
   const patterns = entries.filter(({ ir }) => exactPath(ir.path) === undefined);
   if (exact.length === 0) return patternMatcher(patterns, last);
@@ -50,7 +51,7 @@ function methodMatcher(entries: readonly TableEntry[]): OnMatch {
   return nested(tree('exactMatchMap', ':method', byMethod));
 }
 
-function patternMatcher(patterns: readonly TableEntry[], last: Route): Matcher {
+function patternMatcher(patterns: readonly TableEntry[], last: Uint8Array): Matcher {
   const buckets = bucketsOf(patterns);
   const onMatch = mapValues(buckets, (entries) => list([...entries.map(({ route }) => route), last]));
   return tree('prefixMatchMap', HEADER.path, onMatch, one(last));
@@ -97,10 +98,15 @@ function tree(
 }
 
 const nested = (matcher: Matcher): OnMatch => ({ onMatch: { case: 'matcher', value: matcher } });
-const one = (route: Route): OnMatch => ({ onMatch: { case: 'action', value: extension('route', RouteSchema, route) } });
-const list = (routes: Route[]): OnMatch => ({
-  onMatch: { case: 'action', value: extension('routes', RouteListSchema, { routes }) },
+const one = (route: Uint8Array): OnMatch => ({
+  onMatch: { case: 'action', value: { name: 'route', typedConfig: packed(RouteSchema, route) } },
 });
+/** Number of the field of RouteList. */
+const ROUTES = 1;
+const list = (routes: readonly Uint8Array[]): OnMatch => {
+  const bytes = concat(...routes.map((route) => lengthDelimited(ROUTES, route)));
+  return { onMatch: { case: 'action', value: { name: 'routes', typedConfig: packed(RouteListSchema, bytes) } } };
+};
 
 function byPath(entries: readonly TableEntry[]): ReadonlyMap<string, TableEntry[]> {
   const groups = new Map<string, TableEntry[]>();

@@ -1,9 +1,8 @@
 import { ClusterSchema } from '../../gen/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterLoadAssignmentSchema } from '../../gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '../../gen/envoy/config/listener/v3/listener_pb.js';
-import { RouteConfigurationSchema } from '../../gen/envoy/config/route/v3/route_pb.js';
 import { ScopedRouteConfigurationSchema } from '../../gen/envoy/config/route/v3/scoped_route_pb.js';
-import { type Resource, type ResourceName, TYPE } from '../ads/resource.js';
+import { type Resource, type ResourceName, resource, TYPE } from '../ads/resource.js';
 import type { ClusterIr } from '../ir/cluster.js';
 import type { FleetIr } from '../ir/fleet.js';
 import type { GroupIr } from '../ir/group.js';
@@ -30,7 +29,7 @@ export function groupResources(group: GroupIr, fleet: FleetIr): Resource[] {
     ...[...policies].map((name) => ({ type: TYPE.policy, name })),
   ];
   return [
-    encoded(TYPE.route, name, RouteConfigurationSchema, routeConfiguration(group, fleet), needs),
+    resource(TYPE.route, name, routeConfiguration(group, fleet), needs),
     ...group.hosts.map((host) =>
       encoded(TYPE.scope, scopeName(host), ScopedRouteConfigurationSchema, scopeOf(host, group), [table]),
     ),
