@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { TYPE } from '../../src/core/ads/resource.js';
@@ -10,12 +11,13 @@ import { policyResource } from '../../src/core/policy/policy.js';
 import { startAuthz } from '../../src/edge/authz/authz.js';
 import { EdgeTables } from '../../src/edge/tables.js';
 import { ServiceKeySchema } from '../../src/gen/paifang/v1/policy_pb.js';
-import { type Seen, startBackend } from '../support/backend.js';
+import { type Backend, type Seen, startBackend } from '../support/backend.js';
 import { onCleanup } from '../support/cleanup.js';
 import { inputOf, tablesOf } from '../support/decision.js';
 import { AK, appBytes, deliver, SK } from '../support/edge-envoy.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { clusterIr, forward, groupIr, routeIr } from '../support/ir.js';
+import { rawHttp } from '../support/raw-http.js';
 import { tmpDir } from '../support/tmp.js';
 
 // The edge behind an Envoy that the compiler programmed: what Envoy changes on the way must not break signatures.
@@ -32,6 +34,7 @@ const POLICY: PolicyIr = { name: 'policy-1', signature };
 const RESIGN: PolicyIr = { name: 'policy-2', signature, resignClusterId: 'backend' };
 
 let gateway: TestGateway;
+let backend: Backend;
 beforeAll(async () => {
   const dir = tmpDir();
   const tables = new EdgeTables();
@@ -52,7 +55,7 @@ beforeAll(async () => {
   });
   authz.publish();
   onCleanup(() => authz.close(0));
-  const backend = await startBackend('backend');
+  backend = await startBackend('backend');
   const rewrite = { pattern: '^/orders/([^/]+)$', substitution: '/internal/\\1/order' };
   gateway = await startGateway(
     {
@@ -151,5 +154,68 @@ describe('behind the compiled Envoy', () => {
     });
     expect(decide(asSeen, backend, Date.now())).toMatchObject({ kind: 'allow' });
     expect(seen.headers['x-gateway-app-id']).toBe('app0');
+  });
+});
+
+describe('a digest is checked over the bytes of the body, however they come', () => {
+  const COVER = ['(request-target)', 'date', 'digest'];
+  const zipped = gzipSync('hello');
+  const chunks = (...texts: string[]) =>
+    `${texts.map((text) => `${text.length.toString(16)}\r\n${text}\r\n`).join('')}0\r\n\r\n`;
+  const chunked = 'transfer-encoding: chunked\r\n';
+  const length = (bytes: number) => `content-length: ${bytes}\r\n`;
+  const send = (method: string, signedBody: Buffer, more: string, body: string) => {
+    const { headers } = signRequest({
+      method,
+      target: '/signed',
+      headers: [],
+      body: signedBody,
+      accessKey: AK,
+      secret: SK,
+      cover: COVER,
+      nowMs: Date.now(),
+    });
+    const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+    return rawHttp(
+      gateway.port,
+      `${method} /signed HTTP/1.1\r\nhost: ${HOST}\r\nconnection: close\r\n${lines}${more}\r\n${body}`,
+    );
+  };
+  const hello = Buffer.from('hello');
+  const nothing = Buffer.alloc(0);
+
+  it.each<[string, string, Buffer, string, string]>([
+    ['in chunks', 'POST', hello, chunked, chunks('he', 'llo')],
+    ['in no chunk', 'POST', nothing, chunked, chunks()],
+    ['with GET', 'GET', hello, length(5), 'hello'],
+    ['none with GET', 'GET', nothing, '', ''],
+    ['none with HEAD', 'HEAD', nothing, '', ''],
+    ['compressed', 'POST', zipped, `content-encoding: gzip\r\n${length(zipped.length)}`, zipped.toString('latin1')],
+    ['after 100 Continue', 'POST', hello, `expect: 100-continue\r\n${length(5)}`, 'hello'],
+  ])('%s: it passes', async (_, method, body, more, sent) => {
+    const { text } = await send(method, body, more, sent);
+    expect(text).toMatch(/^(?:HTTP\/1\.1 100 Continue\r\n\r\n)?HTTP\/1\.1 200 /);
+    expect(backend.seen.at(-1)?.method).toBe(method);
+  });
+
+  it.each<[string, string, Buffer, string, string, string]>([
+    ['other chunks', 'POST', hello, chunked, chunks('he', 'lo'), '2116'],
+    ['no chunk', 'POST', hello, chunked, chunks(), '2116'],
+    ['no body', 'POST', hello, '', '', '2116'],
+    ['a body with GET', 'GET', nothing, length(5), 'hello', '2116'],
+    ['too many chunks', 'POST', Buffer.alloc(1001, 'x'), chunked, chunks(...Array(7).fill('x'.repeat(143))), '9413'],
+  ])('%s: it does not', async (_, method, body, more, sent, code) => {
+    const before = backend.seen.length;
+    const { text } = await send(method, body, more, sent);
+    expect(text).toContain(`result-status: ${code}\r\n`);
+    expect(backend.seen.length).toBe(before);
+  });
+
+  it('trailers are no part of it, and do not name an App', async () => {
+    const before = backend.seen.length;
+    const more = `${chunked}trailer: x-gateway-app-id\r\n`;
+    const { text } = await send('POST', hello, more, '5\r\nhello\r\n0\r\nx-gateway-app-id: another\r\n\r\n');
+    expect(text).toContain(' 200 OK');
+    expect(backend.seen.slice(before)).toMatchObject([{ body: 'hello', headers: { 'x-gateway-app-id': 'app0' } }]);
   });
 });
