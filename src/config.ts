@@ -71,6 +71,20 @@ export const ConfigSchema = section(
       },
       'Where the controller serves xDS and collects logs.',
     ),
+    controller: section(
+      {
+        canary: setting(
+          Type.String({
+            minLength: 1,
+            default: 'on',
+            description:
+              'Envoy that judges what is published before it is. on: PAIFANG_ENVOY or the one set-up found, if there is one; off; or a path.',
+          }),
+          'PAIFANG_CANARY',
+        ),
+      },
+      'The controller itself.',
+    ),
     database: section(
       {
         url: optionalText(

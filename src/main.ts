@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, Option } from 'commander';
@@ -157,6 +158,7 @@ async function runController(config: Config): Promise<void> {
     admin: config.admin,
     ads: config.ads,
     logStore: { ...logStore.access, retentionDays: config.logStore.retentionDays },
+    canary: await canaryOf(config, log),
     log,
   });
   if (controller.adminToken && !process.send) console.log(`Admin token, shown this once: ${controller.adminToken}`);
@@ -167,6 +169,26 @@ async function runController(config: Config): Promise<void> {
     },
     { adminUrl: controller.adminUrl, adsPort: controller.adsPort, adminToken: controller.adminToken },
   );
+}
+
+/** The Envoy that judges what is published, if one is wanted and known. */
+async function canaryOf(config: Config, log: Log): Promise<string | undefined> {
+  const { canary } = config.controller;
+  if (canary === 'off') {
+    log.info('nothing is judged by Envoy before it is published: PAIFANG_CANARY is off');
+    return undefined;
+  }
+  if (canary !== 'on') {
+    if (existsSync(canary)) return canary;
+    throw new ConfigError([{ where: 'PAIFANG_CANARY', message: `names ${canary}, which does not exist` }]);
+  }
+  const { envoyBinary } = await import('./up/envoy.js');
+  try {
+    return envoyBinary(config.up.envoy);
+  } catch (error) {
+    log.warn('nothing is judged by Envoy before it is published', { reason: (error as Error).message });
+    return undefined;
+  }
 }
 
 interface RunningLogStore {

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { Canary } from '../canary/canary.js';
 import type { Log } from '../logger.js';
 import { loadMasterKey } from '../store/master-key.js';
 import type { Notifications } from '../store/notifications.js';
@@ -31,6 +32,8 @@ export interface ControllerOptions {
   readonly ads: { readonly host: string; readonly port: number };
   /** Left out: requests are neither stored nor asked for. */
   readonly logStore?: RequestLogOptions | undefined;
+  /** Path of the Envoy that judges what is published before it is. Left out: nothing is judged. */
+  readonly canary?: string | undefined;
   readonly log: Log;
 }
 
@@ -77,7 +80,9 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
   await tokens.load();
 
   const metrics = new Metrics();
-  const live = new Live(store, log, metrics);
+  const canary = options.canary === undefined ? undefined : Canary.start({ binary: options.canary, log });
+  if (canary) undo.push(() => canary.close());
+  const live = new Live(store, log, metrics, canary);
   await live.load();
   const requests = new RequestLog(options.logStore, log);
   await requests.start();
@@ -103,6 +108,7 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
   });
   undo.push(() => ads.close());
   serving.ads = ads;
+  serving.canary = canary;
   live.serve(ads);
   undo.push(follow(live, store, tokens, options.pollMs ?? 5000));
 

@@ -7,7 +7,7 @@ import { difference } from './difference.js';
 import type { Live } from './live.js';
 import type { ObjectChange, Outcome } from './outcome.js';
 import { type Fault, faultsOf, invalidDefinitions, notFound, Problem } from './problem.js';
-import { changeOf, release, select } from './publication.js';
+import { changeOf, judged, release, select } from './publication.js';
 import { danglingReferences, referencesOf } from './references.js';
 
 /** An object as it shall be stored; its spec has been checked by itself. */
@@ -47,7 +47,7 @@ export class Editor {
     dryRun: boolean,
     plan: (tx: WorkspaceTransaction) => Promise<Edit>,
   ): Promise<Outcome> {
-    return this.live.change(workspace, actor, dryRun, async (tx, compiler) => {
+    return this.live.change(workspace, actor, dryRun, async (tx, compiler, hearing) => {
       const edit = await plan(tx);
       const pointers = new Map((edit.puts ?? []).map((put) => [keyOf(put), put.pointer]));
       const pointerOf = (ref: { kind: string; name: string }) => pointers.get(`${ref.kind}/${ref.name}`) ?? '';
@@ -64,7 +64,7 @@ export class Editor {
       let change: Change | undefined;
       if (edit.publish !== undefined || edit.offline !== undefined) {
         const selection = await select(tx, await this.wanted(tx, edit), await existing(tx, edit.offline ?? []));
-        const made = await release(tx, this.live.store, compiler, selection, {
+        const made = await release(tx, this.live.store, compiler, hearing, selection, {
           message: edit.message ?? '',
           pointerOf,
         });
@@ -75,6 +75,7 @@ export class Editor {
           removed: selection.removals,
           alsoPublished: selection.included,
           diagnostics: made.warnings,
+          ...(made.judgement && { judgement: made.judgement }),
         });
         if (made.number !== null)
           audit.push({
@@ -86,7 +87,9 @@ export class Editor {
       } else if (dryRun) {
         const heads = [...(await tx.heads(edit.puts ?? [])).values()];
         const would = await changeOf(tx, this.live.store, await select(tx, heads));
-        outcome.diagnostics = faultsOf(compiler.check(would), pointerOf);
+        const { diagnostics, judgement } = await judged(would, compiler, hearing);
+        outcome.diagnostics = faultsOf(diagnostics, pointerOf);
+        if (judgement) outcome.judgement = judgement;
       }
       await tx.audit(audit);
       return { outcome, change };

@@ -169,7 +169,7 @@ export class HealthController {
   }
 
   private components(databaseFault: string | undefined) {
-    const { ads } = this.serving;
+    const { ads, canary } = this.serving;
     return {
       ads: ads ? { status: 'UP', details: { port: ads.port, streams: ads.streams().length } } : { status: 'DOWN' },
       database: databaseFault === undefined ? { status: 'UP' } : { status: 'DOWN', details: { reason: databaseFault } },
@@ -177,6 +177,7 @@ export class HealthController {
         status: this.requests.status,
         ...(this.requests.fault ? { details: { reason: this.requests.fault } } : {}),
       },
+      canary: canary ? { status: canary.state.pid ? 'UP' : 'DOWN', details: canary.state } : { status: 'OFF' },
     };
   }
 

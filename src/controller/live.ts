@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import type { Canary } from '../canary/canary.js';
 import { type Change, Compiler, type StoredObject } from '../core/compile.js';
 import { hasErrors } from '../core/diagnostic.js';
 import type { Log } from '../logger.js';
@@ -9,6 +10,7 @@ import type { Store } from '../store/store.js';
 import type { WorkspaceRow } from '../store/tables.js';
 import type { Actor, WorkspaceTransaction } from '../store/transaction.js';
 import type { AdsServer } from '../wire/ads-server.js';
+import { Adjourned, Hearing } from './judgement.js';
 import type { Metrics } from './metrics.js';
 import type { Outcome } from './outcome.js';
 import { notFound } from './problem.js';
@@ -49,6 +51,7 @@ export class Live {
     readonly store: Store,
     private readonly log: Log,
     private readonly metrics: Metrics,
+    private readonly canary?: Canary,
   ) {}
 
   /** Loads every workspace. @throws StoreUnavailable. */
@@ -77,17 +80,24 @@ export class Live {
 
   /**
    * Runs `work` in a transaction of the workspace with a compiler that knows everything released before, and applies the
-   * change it returns once that is committed. With `dryRun` nothing is committed nor applied.
+   * change it returns once that is committed. With `dryRun` nothing is committed nor applied. `work` is done again when it
+   * was adjourned, as it is when another replica was faster.
    * @throws Problem when there is no such workspace; StoreUnavailable; what `work` throws.
    */
   async change(
     workspace: string,
     actor: Actor,
     dryRun: boolean,
-    work: (tx: WorkspaceTransaction, compiler: Compiler) => Promise<{ outcome: Outcome; change?: Change | undefined }>,
+    work: (
+      tx: WorkspaceTransaction,
+      compiler: Compiler,
+      hearing: Hearing,
+    ) => Promise<{ outcome: Outcome; change?: Change | undefined }>,
   ): Promise<Outcome> {
     const began = performance.now();
-    return this.inTurn(workspace, actor, !dryRun, work, ({ outcome, change }, resident) => {
+    const hearing = new Hearing(this.canary, this.metrics);
+    const heard = (tx: WorkspaceTransaction, compiler: Compiler) => work(tx, compiler, hearing);
+    return this.inTurn(workspace, actor, !dryRun, heard, ({ outcome, change }, resident) => {
       if (change && !dryRun) {
         this.apply(resident, change);
         this.metrics.published(workspace, (performance.now() - began) / 1000);
@@ -108,7 +118,10 @@ export class Live {
     });
   }
 
-  /** Writes under the lock of the workspace, with its compiler in step, then calls `after`; nobody else's turn is between. */
+  /**
+   * Writes under the lock of the workspace, with its compiler in step, then calls `after`; nobody else's turn is between.
+   * When `work` is adjourned, nothing of it is kept, and it begins again after what it waits for.
+   */
   private async inTurn<T, R>(
     workspace: string,
     actor: Actor,
@@ -118,7 +131,7 @@ export class Live {
   ): Promise<R> {
     for (;;) {
       const resident = await this.resident(workspace);
-      const done = await resident.turns.run(async () => {
+      const turn = resident.turns.run(async () => {
         const written = await this.store.write(
           workspace,
           actor,
@@ -132,8 +145,13 @@ export class Live {
         if (written === undefined) throw notFound(`The workspace "${workspace}"`);
         return written.result.stale ? undefined : { result: await after(written.result.result, resident) };
       });
-      if (done) return done.result;
-      this.drop(resident);
+      const done = await turn.catch((error: unknown) => {
+        if (error instanceof Adjourned) return error;
+        throw error;
+      });
+      if (done instanceof Adjourned) await done.done;
+      else if (done) return done.result;
+      else this.drop(resident);
     }
   }
 

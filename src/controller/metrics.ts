@@ -28,6 +28,12 @@ export class Metrics {
     labelNames: ['workspace'],
     registers: [this.registry],
   });
+  private readonly judgements = this.histogram(
+    'paifang_judge_seconds',
+    'Asking the canary Envoy about a publication, by what came of it.',
+    ['verdict'],
+    [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2],
+  );
   private readonly adsEvents = new Counter({
     name: 'paifang_ads_events_total',
     help: 'What happened on xDS streams.',
@@ -56,6 +62,10 @@ export class Metrics {
   compiled(workspace: string, release: number, seconds: number): void {
     this.compilations.observe({ workspace }, seconds);
     this.release.set({ workspace }, release);
+  }
+
+  judged(verdict: string, seconds: number): void {
+    this.judgements.observe({ verdict }, seconds);
   }
 
   ads(event: AdsEvent): void {

@@ -21,6 +21,20 @@ export const ObjectChange = Type.Object(
 );
 export type ObjectChange = Static<typeof ObjectChange>;
 
+/** What the canary Envoy said of what a publication changes at nodes. */
+export const Judgement = Type.Object(
+  {
+    verdict: Type.Enum(['accepted', 'not judged'], {
+      description: 'not judged: no verdict came in time, and the publication went on without.',
+    }),
+    resources: Type.Integer({ description: 'Changed xDS resources that were to be judged.' }),
+    ms: Type.Number({ description: 'Milliseconds from the first question to the last verdict.' }),
+    reason: Type.Optional(Type.String({ description: 'Why there is no verdict.' })),
+  },
+  { title: 'Judgement', additionalProperties: false },
+);
+export type Judgement = Static<typeof Judgement>;
+
 /** What a write did: to the stored heads, and to what is in force. */
 export const Outcome = Type.Object(
   {
@@ -37,6 +51,7 @@ export const Outcome = Type.Object(
     kept: Type.Optional(
       Type.Array(ObjectName, { description: 'Rollback: objects whose unpublished edits stay as drafts.' }),
     ),
+    judgement: Type.Optional(Judgement),
     diagnostics: Type.Array(Fault, {
       description: 'Warnings; in a dry run without publish also what would forbid publishing.',
     }),

@@ -1,11 +1,13 @@
 import type { Change, Compiler, StoredObject } from '../core/compile.js';
-import { hasErrors } from '../core/diagnostic.js';
+import { type Diagnostic, hasErrors } from '../core/diagnostic.js';
 import type { Owner } from '../store/credential-owner.js';
 import { openCredentials } from '../store/credentials.js';
 import { type HeadFilter, keyOf, listHeads, type Ref } from '../store/objects.js';
 import type { Store } from '../store/store.js';
 import type { Head } from '../store/tables.js';
 import type { Publication, WorkspaceTransaction } from '../store/transaction.js';
+import type { Hearing } from './judgement.js';
+import type { Judgement } from './outcome.js';
 import { type Fault, faultsOf, invalidDefinitions } from './problem.js';
 import { referencesOf } from './references.js';
 
@@ -93,18 +95,19 @@ export async function changeOf(tx: WorkspaceTransaction, store: Store, selection
 /**
  * Judges `selection` and, when it has no error, inserts it as the next release. `change` is what the compiler must apply
  * once the transaction is committed; undefined when nothing would change.
- * @throws Problem with every diagnostic when the compiler refuses it.
+ * @throws Problem with every diagnostic when the compiler or Envoy refuses it; Adjourned.
  */
 export async function release(
   tx: WorkspaceTransaction,
   store: Store,
   compiler: Compiler,
+  hearing: Hearing,
   selection: Selection,
   about: { message: string; rollbackOf?: number; pointerOf: (ref: { kind: string; name: string }) => string },
-): Promise<{ number: number | null; change?: Change; warnings: Fault[] }> {
+): Promise<{ number: number | null; change?: Change; warnings: Fault[]; judgement?: Judgement }> {
   if (selection.upserts.length === 0 && selection.removals.length === 0) return { number: null, warnings: [] };
   const change = await changeOf(tx, store, selection);
-  const { diagnostics, groupReleases } = compiler.trial(change);
+  const { diagnostics, groupReleases, judgement } = await judged(change, compiler, hearing);
   const faults = faultsOf(diagnostics, about.pointerOf);
   if (hasErrors(diagnostics)) throw invalidDefinitions(faults);
   const { message, rollbackOf } = about;
@@ -114,7 +117,24 @@ export async function release(
     ...(rollbackOf === undefined ? {} : { rollbackOf }),
   });
   await tx.removeHeads(await goneFor(tx, selection.removals));
-  return { number, change, warnings: faults };
+  return { number, change, warnings: faults, ...(judgement && { judgement }) };
+}
+
+/** What compiler and Envoy say of `change`: Envoy is asked when the compiler finds no error. @throws Adjourned. */
+export async function judged(
+  change: Change,
+  compiler: Compiler,
+  hearing: Hearing,
+): Promise<{ diagnostics: Diagnostic[]; groupReleases: Readonly<Record<string, number>>; judgement?: Judgement }> {
+  const update = compiler.trial(change);
+  const { groupReleases } = update;
+  if (hasErrors(update.diagnostics)) return { diagnostics: [...update.diagnostics], groupReleases };
+  const { diagnostics, judgement } = await hearing.judge(update, change, compiler);
+  return {
+    diagnostics: [...update.diagnostics, ...diagnostics],
+    groupReleases,
+    ...(judgement && { judgement }),
+  };
 }
 
 /** Of what left force, the heads that were deleted: nothing holds them any more. */

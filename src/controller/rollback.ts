@@ -24,7 +24,7 @@ export function rollBack(
   message: string,
   dryRun: boolean,
 ): Promise<Outcome> {
-  return live.change(workspace, actor, dryRun, async (tx, compiler) => {
+  return live.change(workspace, actor, dryRun, async (tx, compiler, hearing) => {
     if (target !== 0 && (await findRelease(tx.manager, workspace, target)) === null)
       throw notFound(`Release ${target} of workspace "${workspace}"`);
     const entries = await differing(tx.manager, workspace, tx.workspace.release, target);
@@ -69,6 +69,7 @@ export function rollBack(
       tx,
       live.store,
       compiler,
+      hearing,
       { upserts, removals, included: [] },
       { message, rollbackOf: target, pointerOf: () => '' },
     );
@@ -98,6 +99,7 @@ export function rollBack(
       removed: removals,
       alsoPublished: [],
       kept: names(kept),
+      ...(made.judgement && { judgement: made.judgement }),
       diagnostics: made.warnings,
     };
     return { outcome, change: made.change };

@@ -163,6 +163,12 @@ export class Compiler {
     return this.#objects.find(kind, name);
   }
 
+  /** The object in force that has this id. */
+  withId<K extends Kind>(kind: K, id: string): StoredObject<K> | undefined {
+    const [name] = this.#objects.withId(kind, id);
+    return name === undefined ? undefined : this.#objects.find(kind, name);
+  }
+
   /** Release that last changed each group in force. */
   groupReleases(): Record<string, number> {
     return Object.fromEntries([...this.#groups].map(([name, { release }]) => [name, release]));

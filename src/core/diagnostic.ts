@@ -87,6 +87,10 @@ export const DIAGNOSTICS = {
   'invalid-setting': { severity: 'error', summary: 'A setting of a fleet that Envoy or HTTP does not allow.' },
   'listener-conflict': { severity: 'error', summary: 'Two listeners of a fleet use the same address and port.' },
   'group-too-large': { severity: 'error', summary: 'A group has more APIs than one route table may hold.' },
+  'envoy-refused': {
+    severity: 'error',
+    summary: 'Envoy itself refuses what an object is compiled to. The message has its words; no rule foresaw it.',
+  },
   'nothing-serves': { severity: 'warning', summary: 'A published group that no fleet serves.' },
 } as const satisfies Record<string, { severity: Severity; summary: string }>;
 

@@ -1,0 +1,220 @@
+import type { Resource } from '../core/ads/resource.js';
+import type { Log } from '../logger.js';
+import { JUDGED, judge } from './judge.js';
+import { type CanaryProcess, startProcess } from './process.js';
+
+export interface Verdict {
+  readonly resource: Resource;
+  readonly kind: 'accepted' | 'refused' | 'not judged';
+  /** Envoy's text when it refused, or why there is no verdict. */
+  readonly text: string;
+}
+
+export interface CanaryOptions {
+  /** Path of the Envoy to run. */
+  readonly binary: string;
+  readonly log: Log;
+}
+
+/** Resources on their way to Envoy at a time. */
+const CHUNK = 64;
+/** Content known to be accepted that is remembered, so that a dry run and its publication are judged once. */
+const REMEMBERED = 20_000;
+/** Longest a chunk may take; a canary that takes longer is replaced. */
+const CHUNK_MS = 10_000;
+const RESTART_MS = { first: 100, most: 5_000 };
+
+/**
+ * A resident Envoy without traffic that says of resources whether Envoy takes them. It is told each, answers, and forgets
+ * it: it holds no state that could grow, differ from what is published, or be lost. When it ends it is started again.
+ */
+export class Canary {
+  #process: Promise<CanaryProcess> | undefined;
+  #running: CanaryProcess | undefined;
+  #closed = false;
+  #restarts = -1;
+  #backOff = RESTART_MS.first;
+  #timer: NodeJS.Timeout | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  readonly #accepted = new Set<string>();
+
+  private constructor(private readonly options: CanaryOptions) {}
+
+  /** Returns at once; judging waits until Envoy is up. */
+  static start(options: CanaryOptions): Canary {
+    const canary = new Canary(options);
+    canary.#start();
+    return canary;
+  }
+
+  /** How often it was started again, and the process that runs now. */
+  get state(): { readonly pid: number | undefined; readonly restarts: number } {
+    return { pid: this.#running?.pid, restarts: Math.max(this.#restarts, 0) };
+  }
+
+  /**
+   * What Envoy says of each resource of a type that is Envoy's; others are left out. Resolves within `withinMs`: what has no
+   * verdict by then is `not judged`, and is judged all the same, so that asking again later may find a verdict. Never throws.
+   */
+  async judge(resources: readonly Resource[], withinMs: number): Promise<Verdict[]> {
+    const verdicts = new Map<string, Verdict>();
+    const open = new Map<string, Resource>();
+    for (const resource of resources) {
+      if (!JUDGED.includes(resource.type)) continue;
+      if (this.#accepted.has(keyOf(resource))) verdicts.set(keyOf(resource), { resource, kind: 'accepted', text: '' });
+      else open.set(keyOf(resource), resource);
+    }
+    const tell = (resource: Resource, error: string | undefined) => {
+      if (error === undefined) this.#remember(resource);
+      const kind = error === undefined ? 'accepted' : 'refused';
+      verdicts.set(keyOf(resource), { resource, kind, text: error ?? '' });
+      open.delete(keyOf(resource));
+    };
+    if (open.size > 0) {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, withinMs);
+      });
+      await Promise.race([this.#judgeAll([...open.values()], tell, performance.now() + withinMs), late]);
+      clearTimeout(timer);
+    }
+    const text = `The canary gave no verdict in ${withinMs} ms.`;
+    return [
+      ...verdicts.values(),
+      ...[...open.values()].map((resource) => ({ resource, kind: 'not judged' as const, text })),
+    ];
+  }
+
+  /** Ends it. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await (await this.#process?.catch(() => undefined))?.stop();
+  }
+
+  async #judgeAll(resources: readonly Resource[], tell: OnVerdict, until: number): Promise<void> {
+    for (const chunk of chunks(resources)) {
+      // Chunks of several callers take turns: a large change does not hold up a small one.
+      const mine = this.#turn.then(() => this.#judgeChunk(chunk, tell, until));
+      this.#turn = mine.catch(() => {});
+      await mine;
+    }
+  }
+
+  /** Judges a chunk; when Envoy ends on the way, its resources one by one, to find the one that ends it. */
+  async #judgeChunk(chunk: readonly Resource[], tell: OnVerdict, until: number): Promise<void> {
+    const open = new Set(chunk);
+    const told: OnVerdict = (resource, error) => {
+      open.delete(resource);
+      tell(resource, error);
+    };
+    const ending = await this.#attempt(chunk, told, until);
+    if (ending === undefined) return;
+    for (const resource of [...open]) {
+      let how: string | undefined;
+      for (let attempt = 0; attempt < 2 && open.has(resource) && !this.#closed; attempt++)
+        how = await this.#attempt([resource], told, until);
+      if (how !== undefined && open.has(resource) && performance.now() < until && !this.#closed)
+        told(resource, `Envoy itself ended while it took this: the process ${how}`);
+    }
+  }
+
+  /** Judges what can be judged of `chunk`; returns how Envoy ended when it did. */
+  async #attempt(chunk: readonly Resource[], tell: OnVerdict, until: number): Promise<string | undefined> {
+    const first = chunk[0];
+    if (!first || this.#closed) return undefined;
+    const running = await this.#ready(until);
+    if (!running) return undefined;
+    let timer: NodeJS.Timeout | undefined;
+    const stuck = new Promise<'stuck'>((resolve) => {
+      timer = setTimeout(() => resolve('stuck'), CHUNK_MS);
+    });
+    const judged = judge(running.feed, first.type, chunk, tell).then(
+      () => 'judged' as const,
+      () => 'lost' as const,
+    );
+    const outcome = await Promise.race([judged, stuck]);
+    clearTimeout(timer);
+    if (outcome === 'judged') {
+      this.#backOff = RESTART_MS.first;
+      return undefined;
+    }
+    if (outcome === 'stuck') this.options.log.warn('the canary does not answer and is replaced', { pid: running.pid });
+    if (outcome === 'stuck') await running.stop();
+    const how = await running.ended;
+    return outcome === 'lost' ? how : undefined;
+  }
+
+  /** The process once it takes resources; nothing when that is not before `until`. */
+  async #ready(until: number): Promise<CanaryProcess | undefined> {
+    while (!this.#closed) {
+      const left = until - performance.now();
+      if (left <= 0) return undefined;
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<undefined>((resolve) => {
+        timer = setTimeout(() => resolve(undefined), Math.min(left, 50));
+      });
+      const ready = this.#process?.then(async (process) => {
+        await Promise.race([process.feed.ready, process.ended]);
+        return process;
+      });
+      const running = await Promise.race([ready?.catch(() => undefined) ?? late, late]);
+      clearTimeout(timer);
+      if (running && running === this.#running) return running;
+    }
+    return undefined;
+  }
+
+  #start(): void {
+    if (this.#closed) return;
+    this.#restarts++;
+    const { log, binary } = this.options;
+    const started = startProcess(binary);
+    this.#process = started;
+    started.then(
+      async (process) => {
+        this.#running = process;
+        const how = await process.ended;
+        this.#running = undefined;
+        if (!this.#closed) log.warn('the canary Envoy ended; it is started again', { pid: process.pid, how });
+        this.#again();
+      },
+      (error: Error) => {
+        log.error('the canary Envoy could not be started; it is tried again', { reason: error.message });
+        this.#again();
+      },
+    );
+  }
+
+  #again(): void {
+    if (this.#closed) return;
+    this.#timer = setTimeout(() => this.#start(), this.#backOff);
+    this.#timer.unref();
+    this.#backOff = Math.min(this.#backOff * 2, RESTART_MS.most);
+  }
+
+  #remember(resource: Resource): void {
+    this.#accepted.add(keyOf(resource));
+    const [oldest] = this.#accepted;
+    if (this.#accepted.size > REMEMBERED && oldest !== undefined) this.#accepted.delete(oldest);
+  }
+}
+
+type OnVerdict = Parameters<typeof judge>[3];
+
+const keyOf = ({ type, name, version }: Resource): string => `${type}\n${name}\n${version}`;
+
+/** Resources of one type and of different names, at most {@link CHUNK} together, in the order of judging. */
+function* chunks(resources: readonly Resource[]): Iterable<Resource[]> {
+  for (const type of JUDGED) {
+    for (let left = resources.filter((r) => r.type === type); left.length > 0; ) {
+      const chunk = new Map<string, Resource>();
+      left = left.filter((r) => {
+        if (chunk.size >= CHUNK || chunk.has(r.name)) return true;
+        chunk.set(r.name, r);
+        return false;
+      });
+      yield [...chunk.values()];
+    }
+  }
+}
