@@ -241,9 +241,11 @@ describe('a start without controller', { timeout: 90_000 }, () => {
     expect(edge.stats().lastGood).toMatchObject({ failoverStreams: 1 });
     expect(await healthz()).toMatchObject({ status: 200, body: { config: { source: 'controller' } } });
 
-    // While it was away a host and a cluster went, and others came: nothing of the old may stay.
+    // While it was away a host and a cluster went, others came, and the host under load moved to another group and to a new
+    // cluster: nothing of the old may stay, and no request may meet a gap.
+    const after = { hosts: ['new.example.com', HOST], clusters: ['third', 'backend'] };
     const requests = asking();
-    await controller.start(definitions({ clusters: ['third', 'backend'], mocks: { '/age': 'new' } }));
+    await controller.start(definitions({ ...after, mocks: { '/age': 'new' } }));
     await until(() => controller.nodes().includes('node-1'), { within: 20_000, what: 'Envoy at the controller' });
     expect(edge.stats().lastGood).toMatchObject({ failoverStreams: 0 });
     await until(async () => (await get('/age')).body === 'new', { what: 'the new release' });
@@ -253,7 +255,7 @@ describe('a start without controller', { timeout: 90_000 }, () => {
     expect(names).not.toContain('gone.example.com');
     expect(names).toEqual(expect.arrayContaining([deriveId('default', 'cluster', 'third'), HOST]));
 
-    controller.publish(definitions({ clusters: ['third', 'backend'], mocks: { '/age': 'newer' } }));
+    controller.publish(definitions({ ...after, mocks: { '/age': 'newer' } }));
     await until(async () => (await get('/age')).body === 'newer', { what: 'a release after that' });
     await requests.stop();
     expect(requests.failures).toEqual([]);
