@@ -5,7 +5,7 @@ import { SPEC, type SpecOf } from '../core/model/definitions.js';
 import { KINDS, type Kind, PLURAL } from '../core/model/kind.js';
 import { checkSpec } from '../core/model/rules.js';
 import { validateSpec } from '../core/model/validate.js';
-import { findHead, type HeadFilter, listHeads, listRevisions, type Ref } from '../store/objects.js';
+import { findHead, type HeadFilter, keyOf, listHeads, listRevisions, type Ref } from '../store/objects.js';
 import type { Store } from '../store/store.js';
 import type { Head } from '../store/tables.js';
 import { STATES } from '../store/tables.js';
@@ -16,6 +16,7 @@ import { mergePatch } from './merge-patch.js';
 import { Answer, Checked, Handles, type Input, operation } from './operation.js';
 import { Outcome } from './outcome.js';
 import { type Fault, faultsOf, invalidDefinitions, notFound, Problem } from './problem.js';
+import { referencesOf } from './references.js';
 import {
   COLLECTION,
   Cursor,
@@ -226,24 +227,28 @@ function controllerOf(kind: Kind): Class<unknown> {
     async replace(@Checked() { params, query, body, ifMatch, actor }: In<WriteQuery>) {
       const spec = checkedSpec(kind, body);
       let name = params.name;
+      let done: WorkspaceTransaction | undefined;
       const outcome = await this.editor.edit(params.workspace, actor, query.dryRun ?? false, async (tx) => {
-        const head = await current(tx, kind, params.name, ifMatch);
+        done = tx;
+        const head = await current(tx, kind, params.name, ifMatch, referencesOf(kind, spec));
         name = sameName(head, spec);
         return { puts: [{ kind, name, spec, pointer: '' }], publish: query.publish ? 'written' : undefined };
       });
-      return written(this.live.store, params.workspace, kind, name, outcome, 200);
+      return written(this.live.store, params.workspace, kind, name, outcome, 200, {}, done);
     }
 
     @Handles(operations.patch)
     async patch(@Checked() { params, query, body, ifMatch, actor }: In<WriteQuery>) {
       let name = params.name;
+      let done: WorkspaceTransaction | undefined;
       const outcome = await this.editor.edit(params.workspace, actor, query.dryRun ?? false, async (tx) => {
+        done = tx;
         const head = await current(tx, kind, params.name, ifMatch);
         const spec = checkedSpec(kind, mergePatch(head.spec, body));
         name = sameName(head, spec);
         return { puts: [{ kind, name, spec, pointer: '' }], publish: query.publish ? 'written' : undefined };
       });
-      return written(this.live.store, params.workspace, kind, name, outcome, 200);
+      return written(this.live.store, params.workspace, kind, name, outcome, 200, {}, done);
     }
 
     @Handles(operations.remove)
@@ -288,14 +293,21 @@ export async function existing(store: Store, workspace: string): Promise<void> {
     throw notFound(`The workspace "${workspace}"`, 'Create it with POST /api/v1/workspaces, or correct the name.');
 }
 
-/** The head to change. @throws Problem 404, or 412 when it is not at the revision the caller has read. */
+/**
+ * The head to change. Asks for `others` in the same breath, which the caller will need.
+ * @throws Problem 404, or 412 when it is not at the revision the caller has read.
+ */
 export async function current(
   tx: WorkspaceTransaction,
   kind: Kind,
   nameOrId: string,
   ifMatch: number | '*' | undefined,
+  others: readonly Ref[] = [],
 ): Promise<Head> {
-  const head = await findHead(tx.manager, tx.workspace.name, kind, nameOrId);
+  const ref = { kind, name: nameOrId };
+  const named = (await tx.heads([ref, ...others])).get(keyOf(ref));
+  const head =
+    named && named.state !== 'deleted' ? named : await findHead(tx.manager, tx.workspace.name, kind, nameOrId);
   if (!head) throw notFound(`The ${kind} "${nameOrId}" of workspace "${tx.workspace.name}"`);
   if (ifMatch === undefined || ifMatch === '*' || ifMatch === head.revision) return head;
   const message = `The ${kind} "${head.name}" is at revision ${head.revision}, not ${ifMatch}; ${head.updatedBy} changed it at ${head.updatedAt.toISOString()}.`;
@@ -335,7 +347,7 @@ function taken(head: Head): Problem {
   ]);
 }
 
-/** The object after a write, with what the write did. */
+/** The object after a write, with what the write did. `done`: the transaction that wrote it, which knows it. */
 async function written(
   store: Store,
   workspace: string,
@@ -344,8 +356,10 @@ async function written(
   outcome: Outcome,
   status: number,
   headers: Record<string, string> = {},
+  done?: WorkspaceTransaction,
 ): Promise<Answer> {
-  const head = await store.read((manager) => findHead(manager, workspace, kind, name));
+  const known = outcome.dryRun ? undefined : done?.known({ kind, name });
+  const head = known ?? (await store.read((manager) => findHead(manager, workspace, kind, name)));
   if (!head) throw notFound(`The ${kind} "${name}", which was deleted meanwhile,`);
   return new Answer({ ...objectView(head), outcome }, { status, headers: { ...headers, etag: `"${head.revision}"` } });
 }

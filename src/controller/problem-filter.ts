@@ -51,7 +51,8 @@ function problemOf(error: unknown, request: FastifyRequest): Problem {
   }
   const { statusCode, message } = error as { statusCode?: number; message?: string };
   // A wait for the lock of the workspace that took too long (PostgreSQL lock_not_available, deadlock, serialization).
-  const sql = (error as { driverError?: { code?: string } }).driverError?.code;
+  const { driverError, code } = error as { driverError?: { code?: string }; code?: string };
+  const sql = (driverError ?? { code }).code;
   if (sql === '55P03' || sql === '40P01' || sql === '40001') {
     return new Problem(
       'conflict',

@@ -42,20 +42,16 @@ export function columnsOf(refs: readonly Ref[]): { kinds: string[]; names: strin
   return { kinds: refs.map(({ kind }) => kind), names: refs.map(({ name }) => name) };
 }
 
-/** The heads of `refs` that exist, deleted ones too, by {@link keyOf}. Cost: the number of refs. */
-export async function readHeads(
-  manager: EntityManager,
-  workspace: string,
-  refs: readonly Ref[],
-): Promise<Map<string, Head>> {
-  if (refs.length === 0) return new Map();
-  const found = await manager
-    .createQueryBuilder(Heads, 'o')
-    .where('o.workspace = :workspace', { workspace })
-    .andWhere('(o.kind, o.name) in (select * from unnest(:kinds::text[], :names::text[]))', columnsOf(refs))
-    .getMany();
-  return new Map(found.map((head) => [keyOf(head), head]));
-}
+/** Columns of `object o` as a {@link Head}. */
+export const HEAD_COLUMNS = `o.workspace, o.kind, o.name, o.id, o.revision, o.spec, o.state, o.in_force_revision as "inForceRevision",
+  o.in_force_release as "inForceRelease", o.published_revision as "publishedRevision", o.created_at as "createdAt",
+  o.created_by as "createdBy", o.updated_at as "updatedAt", o.updated_by as "updatedBy"`;
+
+/** Heads by workspace and {@link columnsOf}. Cost: the number of refs. */
+export const HEADS_OF = {
+  name: 'heads-of',
+  text: `select ${HEAD_COLUMNS} from object o where o.workspace = $1 and (o.kind, o.name) in (select * from unnest($2::text[], $3::text[]))`,
+};
 
 /** The head with this name, or else with this id; undefined when there is none or it is deleted. */
 export async function findHead(

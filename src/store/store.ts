@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import pg from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Log } from '../logger.js';
 import type { MasterKey } from './master-key.js';
@@ -7,6 +8,7 @@ import { MIGRATIONS } from './migrations.js';
 import { type Notice, Notifications } from './notifications.js';
 import type { Page } from './objects.js';
 import { outage, StoreUnavailable, shown } from './outage.js';
+import { connectionOf } from './statement.js';
 import { Audit, type AuditRow, TABLES, type WorkspaceRow, Workspaces } from './tables.js';
 import { type Actor, WorkspaceTransaction } from './transaction.js';
 
@@ -146,31 +148,29 @@ export class Store {
   ): Promise<{ result: T } | undefined> {
     return this.reached(async () => {
       const runner = this.source.createQueryRunner();
-      await runner.connect();
+      const connection = await connectionOf(runner.manager);
+      let open = false;
       try {
-        await runner.startTransaction();
-        const row = await runner.manager
-          .createQueryBuilder(Workspaces, 'w')
-          .setLock('pessimistic_write')
-          .where('w.name = :workspace', { workspace })
-          .getOne();
-        if (row === null) {
-          await runner.rollbackTransaction();
+        open = true;
+        const row = await locked(connection, workspace);
+        if (row === undefined) {
+          await connection.query('rollback');
           return undefined;
         }
         const tx = new WorkspaceTransaction(runner.manager, row, actor, new Date());
         const result = await work(tx);
         if (!keep(result)) {
-          await runner.rollbackTransaction();
+          await connection.query('rollback');
           return { result };
         }
-        await runner.commitTransaction();
+        await connection.query('commit');
+        open = false;
         // Without it, every look-up goes by statistics of the small tables there were, until autovacuum comes by.
         if (tx.rows >= MANY_ROWS)
           await runner.query('analyze object, object_version, object_reference, object_revision').catch(() => {});
         return { result };
       } catch (error) {
-        if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => {});
+        if (open) await connection.query('rollback').catch(() => {});
         throw error;
       } finally {
         await runner.release();
@@ -318,6 +318,16 @@ export function tokenName(tokens: readonly { hash: Buffer; name: string }[], tok
   let found: string | undefined;
   for (const row of tokens) if (row.hash.length === hash.length && timingSafeEqual(row.hash, hash)) found = row.name;
   return found;
+}
+
+/** Begins a transaction and locks the workspace in it, in one exchange; undefined when there is none of that name. */
+async function locked(connection: pg.ClientBase, workspace: string): Promise<WorkspaceRow | undefined> {
+  // Statements that come together take no parameters. The lock comes alone: what reads must begin after it is had.
+  const results = (await connection.query(
+    `begin; select name, description, release, credentials_revision as "credentialsRevision", created_at as "createdAt",
+       created_by as "createdBy" from workspace where name = ${pg.escapeLiteral(workspace)} for update`,
+  )) as unknown as pg.QueryResult<WorkspaceRow>[];
+  return results[1]?.rows[0];
 }
 
 async function migrate(source: DataSource): Promise<string[]> {

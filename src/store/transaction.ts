@@ -1,7 +1,8 @@
 import type { EntityManager } from 'typeorm';
 import type { Kind } from '../core/model/kind.js';
 import { type Owner, touch } from './credential-owner.js';
-import { columnsOf, keyOf, type Ref, readHeads } from './objects.js';
+import { columnsOf, HEAD_COLUMNS, HEADS_OF, keyOf, type Ref } from './objects.js';
+import { inTransaction } from './statement.js';
 import type { Head, ReleaseSummary, State, WorkspaceRow } from './tables.js';
 
 /** Who changes something, for history and audit. */
@@ -46,6 +47,8 @@ const LARGEST_AUDIT_CHANGES = 32 * 1024;
 export class WorkspaceTransaction {
   /** Objects written so far. */
   rows = 0;
+  /** Heads by key as they are now. Under the lock nobody else changes them, so each is asked for once. */
+  readonly #heads = new Map<string, Head | undefined>();
 
   constructor(
     /** For reads that must see what this transaction wrote. */
@@ -55,8 +58,26 @@ export class WorkspaceTransaction {
     readonly now: Date,
   ) {}
 
-  heads(refs: readonly Ref[]): Promise<Map<string, Head>> {
-    return readHeads(this.manager, this.workspace.name, refs);
+  /** The heads of `refs` that exist, deleted ones too, by {@link keyOf}. Cost: those not asked for before. */
+  async heads(refs: readonly Ref[]): Promise<Map<string, Head>> {
+    const unknown = refs.filter((ref) => !this.#heads.has(keyOf(ref)));
+    if (unknown.length > 0) {
+      const { kinds, names } = columnsOf(unknown);
+      const found = await inTransaction<Head>(this.manager, HEADS_OF, [this.workspace.name, kinds, names]);
+      for (const ref of unknown) this.#heads.set(keyOf(ref), undefined);
+      for (const head of found) this.#heads.set(keyOf(head), head);
+    }
+    const heads = new Map<string, Head>();
+    for (const ref of refs) {
+      const head = this.#heads.get(keyOf(ref));
+      if (head) heads.set(keyOf(ref), head);
+    }
+    return heads;
+  }
+
+  /** The head as this transaction left it, if it had to do with it; also after the commit. */
+  known(ref: Ref): Head | undefined {
+    return this.#heads.get(keyOf(ref));
   }
 
   /**
@@ -69,48 +90,22 @@ export class WorkspaceTransaction {
     const pairs = writes.flatMap(({ kind, name, state, references }) =>
       state === 'deleted' ? [] : references.map((to) => ({ kind, name, to_kind: to.kind, to_name: to.name })),
     );
-    // The history outlives objects, so that an object made again under an old name continues the old count. References
-    // that stay are left alone: parts of one statement do not see each other, so none may be deleted and inserted again.
-    const stored: Head[] = await this.manager.query(
-      `with given as (select * from unnest($2::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[]) as w(kind, name, id, spec, state, action)),
-       pairs as (select distinct * from unnest($10::text[], $11::text[], $12::text[], $13::text[]) as p(kind, name, to_kind, to_name)),
-       written as (
-         insert into object (workspace, kind, name, id, revision, spec, state, created_at, created_by, updated_at, updated_by)
-         select $1, w.kind, w.name, w.id,
-           1 + coalesce((select max(revision) from object_revision h where h.workspace = $1 and h.kind = w.kind and h.name = w.name), 0),
-           w.spec::jsonb, w.state, $3, $4, $3, $4 from given w
-         on conflict (workspace, kind, name) do update set id = excluded.id, revision = excluded.revision, spec = excluded.spec,
-           state = excluded.state, updated_at = excluded.updated_at, updated_by = excluded.updated_by
-         returning *),
-       history as (
-         insert into object_revision (workspace, kind, name, revision, action, spec, at, author)
-         select $1, o.kind, o.name, o.revision, w.action, o.spec, $3, $4 from written o join given w using (kind, name)),
-       cleared as (
-         delete from object_reference r using given w
-         where r.workspace = $1 and r.kind = w.kind and r.name = w.name
-           and not exists (select 1 from pairs p where p.kind = r.kind and p.name = r.name and p.to_kind = r.to_kind and p.to_name = r.to_name)),
-       referring as (
-         insert into object_reference (workspace, kind, name, to_kind, to_name)
-         select $1, kind, name, to_kind, to_name from pairs on conflict do nothing)
-       select workspace, kind, name, id, revision, spec, state, in_force_revision as "inForceRevision", in_force_release as "inForceRelease",
-         published_revision as "publishedRevision", created_at as "createdAt", created_by as "createdBy", updated_at as "updatedAt",
-         updated_by as "updatedBy" from written`,
-      [
-        this.workspace.name,
-        writes.map(({ kind }) => kind),
-        this.now,
-        this.actor.name,
-        writes.map(({ name }) => name),
-        writes.map(({ id }) => id),
-        writes.map(({ spec }) => JSON.stringify(spec)),
-        writes.map(({ state }) => state),
-        writes.map(({ action }) => action),
-        pairs.map(({ kind }) => kind),
-        pairs.map(({ name }) => name),
-        pairs.map(({ to_kind }) => to_kind),
-        pairs.map(({ to_name }) => to_name),
-      ],
-    );
+    const stored = await inTransaction<Head>(this.manager, PUT_HEADS, [
+      this.workspace.name,
+      writes.map(({ kind }) => kind),
+      this.now,
+      this.actor.name,
+      writes.map(({ name }) => name),
+      writes.map(({ id }) => id),
+      writes.map(({ spec }) => JSON.stringify(spec)),
+      writes.map(({ state }) => state),
+      writes.map(({ action }) => action),
+      pairs.map(({ kind }) => kind),
+      pairs.map(({ name }) => name),
+      pairs.map(({ to_kind }) => to_kind),
+      pairs.map(({ to_name }) => to_name),
+    ]);
+    for (const head of stored) this.#heads.set(keyOf(head), head);
     const byKey = new Map(stored.map((head) => [keyOf(head), head]));
     return writes.map((write) => byKey.get(keyOf(write)) as Head);
   }
@@ -124,6 +119,7 @@ export class WorkspaceTransaction {
     for (const table of ['object', 'object_reference']) {
       await this.manager.query(`delete from ${table} where workspace = $1 and ${listed}`, parameters);
     }
+    for (const ref of refs) this.#heads.set(keyOf(ref), undefined);
     const owned: unknown[] = await this.manager.query(
       `with gone as (delete from credential where workspace = $1 and ${listed} returning kind, name)
        select distinct kind, name from gone`,
@@ -151,53 +147,23 @@ export class WorkspaceTransaction {
       objects: { published: named(upserts), removed: named(removals) },
     };
     const { kinds, names: all } = columnsOf([...upserts, ...removals]);
-    await this.manager.query(
-      `update object_version v set to_release = $2 from unnest($3::text[], $4::text[]) as w(kind, name)
-       where v.workspace = $1 and v.to_release is null and v.kind = w.kind and v.name = w.name`,
-      [workspace, number, kinds, all],
-    );
-    await this.manager.query(
-      `insert into object_version (workspace, kind, name, id, revision, spec, from_release)
-       select $1, kind, name, id, revision, spec, $2
-       from jsonb_to_recordset($3::jsonb) as w(kind text, name text, id text, revision integer, spec jsonb)`,
-      [
-        workspace,
-        number,
-        JSON.stringify(upserts.map(({ kind, name, id, revision, spec }) => ({ kind, name, id, revision, spec }))),
-      ],
-    );
-    await this.manager.query(
-      `with standing as (
-         update object o set in_force_revision = w.revision,
-           in_force_release = case when w.revision is not null then $2::integer end,
-           published_revision = coalesce(w.revision, o.published_revision),
-           state = case when o.state = 'deleted' then o.state
-             when w.revision is null then case when o.kind = 'api' then 'offline' else 'draft' end
-             when o.kind = 'api' then 'online' else 'published' end
-         from unnest($3::text[], $10::text[], $11::integer[]) as w(kind, name, revision)
-         where o.workspace = $1 and o.kind = w.kind and o.name = w.name),
-       made as (
-         insert into release (workspace, number, author, message, created_at, rollback_of, summary) values ($1, $2, $4, $5, $6, $7, $8)),
-       stamped as (
-         insert into group_release (workspace, name, release) select $1, key, value::integer from jsonb_each_text($9::jsonb)
-         on conflict (workspace, name) do update set release = excluded.release),
-       numbered as (update workspace set release = $2 where name = $1)
-       select pg_notify('paifang_release', $12)`,
-      [
-        workspace,
-        number,
-        kinds,
-        this.actor.name,
-        about.message,
-        this.now,
-        about.rollbackOf ?? null,
-        JSON.stringify(summary),
-        JSON.stringify(about.groupReleases),
-        all,
-        [...upserts.map(({ revision }) => revision), ...removals.map(() => null)],
-        JSON.stringify({ workspace, number }),
-      ],
-    );
+    const standing = await inTransaction<Head>(this.manager, RELEASE, [
+      workspace,
+      number,
+      kinds,
+      this.actor.name,
+      about.message,
+      this.now,
+      about.rollbackOf ?? null,
+      JSON.stringify(summary),
+      JSON.stringify(about.groupReleases),
+      all,
+      [...upserts.map(({ revision }) => revision), ...removals.map(() => null)],
+      [...upserts.map(({ id }) => id), ...removals.map(() => null)],
+      [...upserts.map(({ spec }) => JSON.stringify(spec)), ...removals.map(() => null)],
+      JSON.stringify({ workspace, number }),
+    ]);
+    for (const head of standing) this.#heads.set(keyOf(head), head);
     return number;
   }
 
@@ -212,12 +178,13 @@ export class WorkspaceTransaction {
       message: entry.message,
       changes: bounded(entry.changes),
     }));
-    await this.manager.query(
-      `insert into audit (at, author, action, workspace, kind, name, revision, release, message, changes, request_id)
-       select $3, $4, action, $1, kind, name, revision, release, message, changes, $5
-       from jsonb_to_recordset($2::jsonb) as w(action text, kind text, name text, revision integer, release integer, message text, changes jsonb)`,
-      [this.workspace.name, JSON.stringify(rows), this.now, this.actor.name, this.actor.requestId],
-    );
+    await inTransaction(this.manager, AUDIT, [
+      this.workspace.name,
+      JSON.stringify(rows),
+      this.now,
+      this.actor.name,
+      this.actor.requestId,
+    ]);
   }
 
   /** Payloads hold names and numbers only: they are limited to 8,000 bytes. Delivered at commit, once. */
@@ -231,3 +198,76 @@ function bounded(changes: unknown): unknown {
   const size = JSON.stringify(changes).length;
   return size <= LARGEST_AUDIT_CHANGES ? changes : { omitted: true, bytes: size };
 }
+
+// One statement each: a publication waits for few answers of the database. Prepared: planning them costs more than running.
+
+/**
+ * The history outlives objects, so that an object made again under an old name continues the old count. References that stay
+ * are left alone: parts of one statement do not see each other, so none may be deleted and inserted again.
+ */
+const PUT_HEADS = {
+  name: 'put-heads',
+  text: `
+with given as (select * from unnest($2::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[]) as w(kind, name, id, spec, state, action)),
+   pairs as (select distinct * from unnest($10::text[], $11::text[], $12::text[], $13::text[]) as p(kind, name, to_kind, to_name)),
+   written as (
+     insert into object (workspace, kind, name, id, revision, spec, state, created_at, created_by, updated_at, updated_by)
+     select $1, w.kind, w.name, w.id,
+       1 + coalesce((select max(revision) from object_revision h where h.workspace = $1 and h.kind = w.kind and h.name = w.name), 0),
+       w.spec::jsonb, w.state, $3, $4, $3, $4 from given w
+     on conflict (workspace, kind, name) do update set id = excluded.id, revision = excluded.revision, spec = excluded.spec,
+       state = excluded.state, updated_at = excluded.updated_at, updated_by = excluded.updated_by
+     returning *),
+   history as (
+     insert into object_revision (workspace, kind, name, revision, action, spec, at, author)
+     select $1, o.kind, o.name, o.revision, w.action, o.spec, $3, $4 from written o join given w using (kind, name)),
+   cleared as (
+     delete from object_reference r using given w
+     where r.workspace = $1 and r.kind = w.kind and r.name = w.name
+       and not exists (select 1 from pairs p where p.kind = r.kind and p.name = r.name and p.to_kind = r.to_kind and p.to_name = r.to_name)),
+   referring as (
+     insert into object_reference (workspace, kind, name, to_kind, to_name)
+     select $1, kind, name, to_kind, to_name from pairs on conflict do nothing)
+   select ${HEAD_COLUMNS} from written o`,
+};
+
+/** The versions that end go first: there is at most one in force of each object, and the index that says so is not deferred. */
+const RELEASE = {
+  name: 'release',
+  text: `
+with given as (select * from unnest($3::text[], $10::text[], $11::integer[], $12::text[], $13::text[]) as w(kind, name, revision, id, spec)),
+ended as (
+  update object_version v set to_release = $2 from given w
+  where v.workspace = $1 and v.to_release is null and v.kind = w.kind and v.name = w.name
+  returning 1),
+begun as (
+  insert into object_version (workspace, kind, name, id, revision, spec, from_release)
+  select $1, kind, name, id, revision, spec::jsonb, $2 from given
+  where revision is not null and (select count(*) from ended) >= 0),
+made as (
+  insert into release (workspace, number, author, message, created_at, rollback_of, summary)
+  values ($1, $2, $4, $5, $6, $7, $8::jsonb)),
+stamped as (
+  insert into group_release (workspace, name, release) select $1, key, value::integer from jsonb_each_text($9::jsonb)
+  on conflict (workspace, name) do update set release = excluded.release),
+numbered as (update workspace set release = $2 where name = $1),
+told as (select pg_notify('paifang_release', $14)),
+standing as (
+  update object o set in_force_revision = w.revision,
+    in_force_release = case when w.revision is not null then $2::integer end,
+    published_revision = coalesce(w.revision, o.published_revision),
+    state = case when o.state = 'deleted' then o.state
+      when w.revision is null then case when o.kind = 'api' then 'offline' else 'draft' end
+      when o.kind = 'api' then 'online' else 'published' end
+  from given w where o.workspace = $1 and o.kind = w.kind and o.name = w.name
+  returning o.*)
+select ${HEAD_COLUMNS} from standing o where (select count(*) from told) >= 0`,
+};
+
+const AUDIT = {
+  name: 'audit',
+  text: `
+insert into audit (at, author, action, workspace, kind, name, revision, release, message, changes, request_id)
+select $3, $4, action, $1, kind, name, revision, release, message, changes, $5
+from jsonb_to_recordset($2::jsonb) as w(action text, kind text, name text, revision integer, release integer, message text, changes jsonb)`,
+};
