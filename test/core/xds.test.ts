@@ -208,7 +208,10 @@ describe('bootstrap', () => {
     ['as it is', {}],
     ['controller by name', { adsAddress: 'controller.internal' }],
     ['controller by IPv6 address', { adsAddress: '::1' }],
-    ['with everything', { nodeToken: 'secret', locality: { region: 'r', zone: 'z', subZone: 's' }, maxConnections: 7 }],
+    [
+      'with everything',
+      { nodeToken: 'secret', locality: { region: 'r', zone: 'z', subZone: 's' }, maxConnections: 7, maxHeapBytes: 9 },
+    ],
   ])('%s is accepted by Envoy', async (_, more) => {
     const { ok, output } = await validate(bootstrap({ ...options, ...more }));
     expect(ok, output).toBe(true);

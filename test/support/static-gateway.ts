@@ -13,6 +13,8 @@ export interface StaticOptions {
   readonly edgeSocket?: string;
   /** Up to how many APIs the routes of a group are a list; the product's own limit unless told. */
   readonly longestList?: number;
+  /** Memory Envoy may use; the product's own limit unless told. */
+  readonly maxHeapBytes?: number;
 }
 
 /**
@@ -29,6 +31,7 @@ export function staticBootstrap(gateway: Gateway, options: StaticOptions = {}): 
     edgeSocket: options.edgeSocket ?? 'edge-authz.sock',
     adminAddress: '127.0.0.1',
     adminPort: 0,
+    ...(options.maxHeapBytes !== undefined && { maxHeapBytes: options.maxHeapBytes }),
   });
   const { dynamic_resources: _, ...rest } = base;
   const own = (base.static_resources as { clusters: JsonValue[] }).clusters;

@@ -4,11 +4,11 @@ import type { ClusterSchema } from '../../gen/envoy/config/cluster/v3/cluster_pb
 import { Cluster_DiscoveryType as DiscoveryType } from '../../gen/envoy/config/cluster/v3/cluster_pb.js';
 import type { AddressSchema } from '../../gen/envoy/config/core/v3/address_pb.js';
 import { ApiConfigSource_ApiType as ApiType, ApiVersion } from '../../gen/envoy/config/core/v3/config_source_pb.js';
-import { DownstreamConnectionsConfigSchema } from '../../gen/envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections_pb.js';
 import { HttpProtocolOptionsSchema } from '../../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { any, duration } from './any.js';
 import { ADS_SOURCE } from './config-source.js';
 import { HTTP_STAT_PREFIX, STATIC_CLUSTER } from './names.js';
+import { overloadManager } from './overload.js';
 import { REGISTRY } from './registry.js';
 
 /** Where an Envoy stands and whom it asks. */
@@ -36,11 +36,14 @@ export interface BootstrapOptions {
   readonly nodeToken?: string;
   /** Connections from clients that all listeners together accept. Default 50,000. */
   readonly maxConnections?: number;
+  /** Memory Envoy may use; beyond most of it clients are cut off and refused (9504). Default 2 GiB. */
+  readonly maxHeapBytes?: number;
 }
 
 /** Concurrent checks at the edge. Envoy's default of 1,024 would fail requests under load that the edge can take. */
 const EDGE_REQUESTS = 100_000;
 const MAX_CONNECTIONS = 50_000;
+const MAX_HEAP_BYTES = 2 * 1024 ** 3;
 
 /**
  * Size of a compiled regular expression that Envoy accepts. Its default of 100 refuses the pattern of a path with some
@@ -129,19 +132,10 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
         },
       },
     },
-    overloadManager: {
-      resourceMonitors: [
-        {
-          name: 'envoy.resource_monitors.global_downstream_max_connections',
-          configType: {
-            case: 'typedConfig',
-            value: any(DownstreamConnectionsConfigSchema, {
-              maxActiveDownstreamConnections: BigInt(options.maxConnections ?? MAX_CONNECTIONS),
-            }),
-          },
-        },
-      ],
-    },
+    overloadManager: overloadManager({
+      maxConnections: options.maxConnections ?? MAX_CONNECTIONS,
+      maxHeapBytes: options.maxHeapBytes ?? MAX_HEAP_BYTES,
+    }),
     layeredRuntime: {
       layers: [
         {

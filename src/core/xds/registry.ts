@@ -20,6 +20,7 @@ import { ConfigSchema as SetFilterStateSchema } from '../../gen/envoy/extensions
 import { HttpConnectionManagerSchema } from '../../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { HeaderMutationSchema as EarlyHeaderMutationSchema } from '../../gen/envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation_pb.js';
 import { DownstreamConnectionsConfigSchema } from '../../gen/envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections_pb.js';
+import { FixedHeapConfigSchema } from '../../gen/envoy/extensions/resource_monitors/fixed_heap/v3/fixed_heap_pb.js';
 import { PreviousHostsPredicateSchema } from '../../gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.js';
 import { UpstreamTlsContextSchema } from '../../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { HttpProtocolOptionsSchema } from '../../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
@@ -35,6 +36,7 @@ export const REGISTRY: Registry = createRegistry(
   ExtAuthzSchema,
   ExtensionWithMatcherSchema,
   FileAccessLogSchema,
+  FixedHeapConfigSchema,
   HeaderMutationPerRouteSchema,
   HeaderMutationSchema,
   HttpConnectionManagerSchema,
