@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { create, toBinary } from '@bufbuild/protobuf';
+import sofa from 'sofa-signature-js';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { TYPE } from '../../src/core/ads/resource.js';
 import { decide } from '../../src/core/decision/decide.js';
@@ -113,6 +114,14 @@ describe('behind the compiled Envoy', () => {
       ['x-gateway-host', '(request-target)'],
     );
     expect((await gateway.ask('/signed', { headers })).status).toBe(200);
+  });
+
+  it('a signature may cover text that is no ASCII', async () => {
+    const signer = new sofa.Signature(AK, '', sofa.SignatureAlgorithm.HMACSHA256, ['x-app-name', '(request-target)']);
+    const authorization = signer.doSignature(SK, { 'x-app-name': '你' }, 'GET', '/signed');
+    const name = Buffer.from('你').toString('latin1');
+    const answer = await gateway.ask('/signed', { headers: { host: HOST, 'x-app-name': name, authorization } });
+    expect(answer.status, answer.body).toBe(200);
   });
 
   it('a refusal has the names and links of the fleet, and the same code and request id everywhere', async () => {

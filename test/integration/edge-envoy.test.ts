@@ -118,25 +118,17 @@ describe('a client with sofa-signature-js', () => {
     expect(seen.headers).not.toHaveProperty('authorization');
   });
 
-  it('may sign bodies, upper-case names, repeated headers, text that is no ASCII, and Host with its port', async () => {
+  it('may sign bodies, upper-case names, repeated headers and Host with its port', async () => {
     const send = keepAliveClient(port);
     const body = JSON.stringify({ name: '你好', filler: 'x'.repeat(900_000) });
     const host = `127.0.0.1:${port}`;
-    const headers = {
-      host,
-      date: date(),
-      digest: digestOf(body),
-      'X-App-Trace': 'T-1',
-      'x-app-tag': 'a, b',
-      'x-app-name': '你',
-    };
+    const headers = { host, date: date(), digest: digestOf(body), 'X-App-Trace': 'T-1', 'x-app-tag': 'a, b' };
     const authorization = jsSign('POST', '/orders', headers, [
       'host',
       'X-App-Trace',
       '(request-target)',
       'digest',
       'x-app-tag',
-      'x-app-name',
       'date',
     ]);
     const wire: [string, string][] = [
@@ -146,7 +138,6 @@ describe('a client with sofa-signature-js', () => {
       ['x-app-tag', 'a'],
       ['digest', headers.digest],
       ['X-App-Tag', 'b'],
-      ['x-app-name', Buffer.from('你').toString('latin1')],
       authorization,
     ];
     const reply = await send('POST', '/orders', wire, body);
