@@ -1,3 +1,4 @@
+import { Quarantine, type Quarantined } from '../core/ads/quarantine.js';
 import type { TableDelta } from '../core/ads/resource.js';
 import { type EffectiveChange, ResourceTable } from '../core/ads/table.js';
 import type { AdsStream } from './ads-stream.js';
@@ -9,6 +10,7 @@ const KNOWN_NODES = 10_000;
 export class Fleet {
   readonly table = new ResourceTable();
   readonly streams = new Set<AdsStream>();
+  readonly quarantine = new Quarantine();
   readonly #releases = new Map<string, number>();
   readonly #nodes = new Set<string>();
 
@@ -27,6 +29,7 @@ export class Fleet {
         this.#releases.set(`${type}\n${name}`, release);
     }
     if (change.upserts.length + change.removals.length === 0) return change;
+    for (const { type, name } of change.removals) this.quarantine.removed(type, name);
     for (const stream of this.streams) stream.changed(change);
     for (const stream of this.streams) if (stream.isEdge) stream.pump();
     for (const stream of this.streams) if (!stream.isEdge) stream.pump();
@@ -41,6 +44,16 @@ export class Fleet {
       if (release !== undefined && (newest === undefined || release > newest)) newest = release;
     }
     return newest;
+  }
+
+  /** What is held back from nodes now: what they refused, unless they have meanwhile what is wanted. */
+  heldBack(): Quarantined[] {
+    return [...this.quarantine.all()].filter(({ node, resource: { type, name, version } }) => {
+      const desired = this.table.get(type, name)?.version;
+      if (desired === version || desired === undefined) return desired !== undefined;
+      const nodes = [...this.streams].filter((stream) => stream.info()?.node === node);
+      return nodes.some((stream) => stream.status(type, name)?.acked !== desired);
+    });
   }
 
   /** Whether a node other than that of `except` has something in force that needs this resource. */

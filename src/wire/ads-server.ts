@@ -1,4 +1,5 @@
 import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import type { Quarantined } from '../core/ads/quarantine.js';
 import type { Resource, TableDelta } from '../core/ads/resource.js';
 import type { ResourceStatus } from '../core/ads/session.js';
 import type { EffectiveChange } from '../core/ads/table.js';
@@ -129,6 +130,11 @@ export class AdsServer {
   /** Streams that have named their node. */
   streams(): StreamInfo[] {
     return [...this.#streams].map((stream) => stream.info()).filter((info) => info !== undefined);
+  }
+
+  /** What nodes of a fleet refused and is held back from them. */
+  heldBack(fleetKey: string): Quarantined[] {
+    return this.#fleets.get(fleetKey)?.heldBack() ?? [];
   }
 
   /** Where one resource stands at each node of a fleet. */

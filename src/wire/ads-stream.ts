@@ -1,6 +1,6 @@
 import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { Held } from '../core/ads/agenda.js';
-import { TYPE } from '../core/ads/resource.js';
+import { type Resource, TYPE } from '../core/ads/resource.js';
 import type { RequestOutcome, ResourceStatus, Session, SessionOptions } from '../core/ads/session.js';
 import { DeltaSession } from '../core/ads/session-delta.js';
 import { SotwSession } from '../core/ads/session-sotw.js';
@@ -178,11 +178,23 @@ export class AdsStream implements NodeStream {
     if (!this.#session) return;
     const { settled, refusal } = arrived.to(this.#session, this.#heardAt);
     for (const { kind, type, nonce, resources, removed, error = '' } of settled) {
+      for (const resource of resources) this.#judged(resource, kind === 'ack' ? undefined : error);
       const event = this.#responseEvent(type, nonce, resources, removed);
       this.#tell(kind === 'ack' ? { kind, ...event } : { kind, error, ...event });
     }
     if (refusal) this.fail(status[refusal.code], refusal.message);
     else this.pump();
+  }
+
+  /** Keeps the quarantine of the fleet: what a node accepted leaves it, what it is known to have refused comes into it. */
+  #judged(resource: Resource, error: string | undefined): void {
+    const { type, name, version } = resource;
+    const [fleet, session, node] = [this.#fleet, this.#session, this.#node];
+    if (!fleet || !session || !node) return;
+    const desired = fleet.table.get(type, name)?.version;
+    if (error === undefined) fleet.quarantine.accept(node.id, type, name, version, desired);
+    else if (desired !== undefined && session.status(type, name).refused?.version === version)
+      fleet.quarantine.refuse(node.id, resource, error, session.good(type, name), Date.now());
   }
 
   /** The first request names the node and with it the fleet. */
@@ -211,6 +223,7 @@ export class AdsStream implements NodeStream {
       knownNode: fleet.meet(node.id),
       now: performance.now(),
       usedElsewhere: (type, name) => fleet.uses(type, name, this),
+      quarantine: fleet.quarantine.at(node.id),
     };
     fleet.streams.add(this);
     this.#tell({ kind: 'connected', peer: this.call.getPeer(), variant: this.kind });

@@ -1,3 +1,4 @@
+import type { NodeQuarantine } from './quarantine.js';
 import type { Resource, TypeUrl } from './resource.js';
 
 /** One thing said about a name: a version sent, or its removal (`resource` absent). */
@@ -18,6 +19,18 @@ const UNANSWERED_PER_NAME = 4;
 /** How many responses of a stream may be unanswered before the oldest is forgotten. Bounds a client that never answers. */
 const UNANSWERED = 8192;
 
+/** A version the client refused, and what it said. */
+export interface Refused {
+  readonly version: string;
+  readonly error: string;
+}
+
+/** A refusal with the name it is about. */
+export interface Refusal extends Refused {
+  readonly type: string;
+  readonly name: string;
+}
+
 /** A response that waits for its answer. */
 export interface Unanswered {
   readonly nonce: number;
@@ -32,7 +45,7 @@ export interface Unanswered {
  */
 export class Holdings {
   readonly #names = new Map<string, Map<string, Statement[]>>();
-  readonly #refused = new Map<string, { version: string; error: string }>();
+  readonly #refused = new Map<string, Refused>();
   readonly #users = new Map<string, number>();
   /** Of what the client will hold in the end: how many need a resource, and since which response somebody has. */
   readonly #keepers = new Map<string, { count: number; since: number }>();
@@ -41,8 +54,14 @@ export class Holdings {
   readonly #unanswered = new Map<number, Unanswered>();
   readonly #opaque = new Map<string, number>();
 
-  /** `touched(type, name)` is called whenever something that could wait for this name may go on. */
-  constructor(private readonly touched: (type: string, name: string) => void) {}
+  /**
+   * `touched(type, name)` is called whenever something that could wait for this name may go on; `before(type, name)` tells
+   * what the client refused on an earlier stream.
+   */
+  constructor(
+    private readonly touched: (type: string, name: string) => void,
+    private readonly before: (type: string, name: string) => Refused | undefined = () => undefined,
+  ) {}
 
   /** What the client will hold once it has answered everything; absent = nothing. */
   latest(type: string, name: string): Resource | undefined {
@@ -77,12 +96,27 @@ export class Holdings {
   }
 
   /** The version of this name the client refused last, unless it has since acknowledged or dropped the name. */
-  refused(type: string, name: string): { readonly version: string; readonly error: string } | undefined {
+  refused(type: string, name: string): Refused | undefined {
+    return this.refusedHere(type, name) ?? this.before(type, name);
+  }
+
+  /** As {@link refused}, of this stream alone. */
+  refusedHere(type: string, name: string): Refused | undefined {
     return this.#refused.get(key(type, name));
   }
 
-  refusals(): Iterable<[string, { readonly version: string; readonly error: string }]> {
-    return this.#refused;
+  /** What the client refused on this stream, or before as `quarantine` tells, and still lacks. */
+  refusals(quarantine?: NodeQuarantine): Refusal[] {
+    const found = new Map<string, Refusal>();
+    for (const { resource, error } of quarantine?.all() ?? []) {
+      const { type, name, version } = resource;
+      if (this.refused(type, name)?.version === version) found.set(key(type, name), { type, name, version, error });
+    }
+    for (const [id, refused] of this.#refused) {
+      const split = id.indexOf('\n');
+      found.set(id, { type: id.slice(0, split), name: id.slice(split + 1), ...refused });
+    }
+    return [...found.values()];
   }
 
   /** Whether something the client has, or may get into force from what is under way, needs this resource. */

@@ -41,6 +41,7 @@ export class DeltaSession extends Session {
     const settled = this.#settle(type, request, now);
     const change = subscription.delta(request.subscribe, request.unsubscribe);
     this.leave(type, change);
+    if (first && request.initialVersions.size === 0) this.triedAgain.add(type);
     if (first) this.#bring(type, request.initialVersions, now);
     if (change.gainedAll) {
       this.owe(type, now);
@@ -96,6 +97,11 @@ export class DeltaSession extends Session {
     } else {
       const single = response.resources.length === 1 && response.removed.length === 0;
       this.holdings.refuse(response, request.error, single);
+      // It has nothing of this name: what it had before it was started anew will do.
+      for (const { name } of single ? response.resources : []) {
+        const had = this.holdings.latest(type, name) ? undefined : this.options.quarantine?.get(type, name)?.good;
+        if (had) this.agenda.add(type, name, 'upsert', now, { force: true });
+      }
       // Which of a batch is bad only shows when each is alone.
       if (!single) {
         for (const { name } of response.resources) {

@@ -1,6 +1,7 @@
 import { Agenda, type Held, type HoldReason, type Item } from './agenda.js';
-import { Holdings, type Unanswered } from './holdings.js';
+import { Holdings, type Refusal, type Unanswered } from './holdings.js';
 import { LATE_MS, mayRemove, mayUpsert, ORDER, type StreamView, type Verdict } from './order.js';
+import type { NodeQuarantine } from './quarantine.js';
 import { type Resource, SECRET_TYPES, TYPE, type TypeUrl } from './resource.js';
 import { Subscription, type SubscriptionChange } from './subscription.js';
 import { helperScope, helperScopeName } from './synthetic.js';
@@ -31,14 +32,14 @@ export interface Settled {
 }
 
 /** Why the stream must end. */
-export interface Refusal {
+export interface Ending {
   readonly code: 'INVALID_ARGUMENT' | 'PERMISSION_DENIED';
   readonly message: string;
 }
 
 export interface RequestOutcome {
   readonly settled: readonly Settled[];
-  readonly refusal?: Refusal;
+  readonly refusal?: Ending;
 }
 
 /** What a stream knows about one resource. */
@@ -66,6 +67,8 @@ export interface SessionOptions {
   readonly now: number;
   /** Whether another stream still needs a resource, as the routes of an Envoy need the policies of its edge. Default: no. */
   readonly usedElsewhere?: (type: string, name: string) => boolean;
+  /** What the node refused on earlier streams. Default: nothing. */
+  readonly quarantine?: NodeQuarantine;
 }
 
 /** Types whose first request is answered even if there is nothing to say, so that a client knows that it is in step. */
@@ -85,13 +88,21 @@ export abstract class Session {
   protected readonly holdings: Holdings;
   /** Types that are owed a response, an empty one if need be. */
   protected readonly owed = new Set<TypeUrl>();
+  /** Types of which the client came with nothing: it was started anew, and may take what it refused before. */
+  protected readonly triedAgain = new Set<string>();
   protected readonly view: StreamView;
   readonly #helpers = new Map<string, Set<string>>();
   #nonce = 0;
   #late: Held[] = [];
 
   constructor(protected readonly options: SessionOptions) {
-    this.holdings = new Holdings((type, name) => this.#touch(type, name));
+    this.holdings = new Holdings(
+      (type, name) => this.#touch(type, name),
+      (type, name) => {
+        const entry = this.triedAgain.has(type) ? undefined : options.quarantine?.get(type, name);
+        return entry && { version: entry.resource.version, error: entry.error };
+      },
+    );
     this.view = {
       table: options.table,
       holdings: this.holdings,
@@ -158,12 +169,15 @@ export abstract class Session {
     return late;
   }
 
-  /** What the client refused and still lacks, by type and name. */
-  refusals(): { type: string; name: string; version: string; error: string }[] {
-    return [...this.holdings.refusals()].map(([key, refused]) => {
-      const split = key.indexOf('\n');
-      return { type: key.slice(0, split), name: key.slice(split + 1), ...refused };
-    });
+  /** What the client refused, on this stream or before, and still lacks, by type and name. */
+  refusals(): Refusal[] {
+    return this.holdings.refusals(this.options.quarantine);
+  }
+
+  /** What the client has in force under a name, if its content is known. */
+  good(type: string, name: string): Resource | undefined {
+    const inForce = this.holdings.inForce(type, name);
+    return inForce?.opaque ? undefined : inForce?.resource;
   }
 
   /** Whether the client has subscribed to this name. */
@@ -198,7 +212,7 @@ export abstract class Session {
   }
 
   /** The subscription a request is about, made if it is the type's first; or why the request cannot be served. */
-  protected open(type: string): { subscription: Subscription; type: TypeUrl; first: boolean } | Refusal | undefined {
+  protected open(type: string): { subscription: Subscription; type: TypeUrl; first: boolean } | Ending | undefined {
     if (type === '') {
       return {
         code: 'INVALID_ARGUMENT',
@@ -254,21 +268,28 @@ export abstract class Session {
   protected decide(item: Item, now: number): Resource | 'absent' | undefined {
     const { type, name } = item;
     if (!this.view.covers(type, name)) return this.drop(item);
-    const desired = this.desired(type, name);
+    let desired = this.desired(type, name);
     if (!desired) {
       if (item.answer) return 'absent';
       return this.drop(item);
     }
     const asked = item.force || item.answer;
     if (!asked && this.holdings.latest(type, name)?.version === desired.version) return this.drop(item);
-    if (!item.answer && this.holdings.refused(type, name)?.version === desired.version) {
-      const good = item.force ? this.holdings.inForce(type, name) : undefined;
-      if (good?.resource && !good.opaque) return good.resource;
-      return this.drop(item);
+    if (this.holdings.refused(type, name)?.version === desired.version) {
+      // Asked for again on the stream that refused it: the client means it.
+      const meant = item.answer && this.holdings.refusedHere(type, name) !== undefined;
+      desired = meant ? desired : this.#lastGood(item);
+      if (!desired) return this.drop(item);
     }
     const verdict = mayUpsert(this.view, desired, item, now);
     if (verdict.kind === 'introduce') this.#introduce(verdict.on.name, name, now);
     return this.#held(item, 'upsert', verdict, now) ? undefined : desired;
+  }
+
+  /** What to say of a name whose content the client refused: what it has, when it asks; what it had, when it has nothing. */
+  #lastGood({ type, name, force, answer }: Item): Resource | undefined {
+    if (this.holdings.latest(type, name)) return force || answer ? this.good(type, name) : undefined;
+    return this.options.quarantine?.get(type, name)?.good;
   }
 
   /** Whether an item may be removed at the client now; if not, it is held or settled. */
