@@ -19,6 +19,12 @@ import { OpenApi } from './openapi.js';
 import { type CheckedRequest, operations } from './operation.js';
 import { Problem } from './problem.js';
 import { ProblemFilter } from './problem-filter.js';
+import { QuarantineController } from './quarantine.controller.js';
+import { ConsoleConfigController } from './receipts/console-config.controller.js';
+import { Inventory } from './receipts/inventory.js';
+import { NodesController } from './receipts/nodes.controller.js';
+import { Receipts } from './receipts/receipts.js';
+import { AwaitReceipt } from './receipts/waiting.js';
 import { ReleasesController } from './releases.controller.js';
 import { RequestCheck } from './request-check.js';
 import { RequestLog } from './request-log.js';
@@ -30,6 +36,8 @@ export interface ApplicationParts {
   readonly live: Live;
   readonly tokens: AdminTokens;
   readonly requests: RequestLog;
+  readonly receipts: Receipts;
+  readonly inventory: Inventory;
   readonly serving: Serving;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -55,12 +63,17 @@ function moduleOf(parts: ApplicationParts): DynamicModule {
       CredentialsController,
       AuditController,
       RequestsController,
+      QuarantineController,
       CodesController,
+      NodesController,
+      ConsoleConfigController,
       HealthController,
     ],
     providers: [
       { provide: Live, useValue: parts.live },
       { provide: Editor, useValue: new Editor(parts.live) },
+      { provide: Receipts, useValue: parts.receipts },
+      { provide: Inventory, useValue: parts.inventory },
       { provide: RequestLog, useValue: parts.requests },
       { provide: Serving, useValue: parts.serving },
       { provide: Metrics, useValue: parts.metrics },
@@ -68,6 +81,7 @@ function moduleOf(parts: ApplicationParts): DynamicModule {
       { provide: APP_FILTER, useValue: filter },
       { provide: APP_GUARD, useValue: new AdminGuard() },
       { provide: APP_INTERCEPTOR, useValue: new RequestCheck() },
+      { provide: APP_INTERCEPTOR, useValue: new AwaitReceipt(parts.receipts) },
     ],
   };
 }

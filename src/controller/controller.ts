@@ -1,17 +1,25 @@
 import 'reflect-metadata';
 import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Canary } from '../canary/canary.js';
+import { reasonOf } from '../core/explain/refusal.js';
 import type { Log } from '../logger.js';
 import { loadMasterKey } from '../store/master-key.js';
 import type { Notifications } from '../store/notifications.js';
 import { secretFile } from '../store/secret-file.js';
 import { openStore, type Store } from '../store/store.js';
+import type { AdsEvent } from '../wire/ads-events.js';
 import { AdsServer } from '../wire/ads-server.js';
 import { AdminTokens } from './admin-guard.js';
 import { createApplication } from './application.js';
 import { Live } from './live.js';
 import { Metrics } from './metrics.js';
+import { logFields, traced } from './quarantine.js';
+import { Inventory } from './receipts/inventory.js';
+import { Journal } from './receipts/journal.js';
+import { Receipts } from './receipts/receipts.js';
+import { Tracker } from './receipts/tracker.js';
 import { RequestLog, type RequestLogOptions } from './request-log.js';
 import { Serving } from './serving.js';
 import { VERSION } from './version.js';
@@ -84,35 +92,56 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
   if (canary) undo.push(() => canary.close());
   const live = new Live(store, log, metrics, canary);
   await live.load();
+  const tracker = new Tracker(`${hostname()}-${randomBytes(4).toString('hex')}`);
+  undo.push(async () => tracker.close());
+  const journal = new Journal(tracker, store, log);
+  undo.push(() => journal.close());
+  const receipts = new Receipts(tracker, journal, store);
+  const inventory = new Inventory(tracker, journal);
   const requests = new RequestLog(options.logStore, log);
   await requests.start();
   undo.push(() => requests.close());
 
   const serving = new Serving(VERSION);
+  const logRefusal = ({ node, fleet, type, names, versions, release, error }: AdsEvent & { kind: 'nack' }) => {
+    const refused = serving.ads?.refusedBy(fleet, node, type, names[0] ?? '');
+    if (refused && names.length === 1 && refused.resource.version === versions[0])
+      log.error('a node refuses a resource; what it had stays in force there', {
+        ...logFields(traced(refused, fleet, live)),
+        release,
+      });
+    // Of a batch it is not known which one is meant: each is told again by itself.
+    else
+      log.warn('a node refused a response', {
+        node,
+        fleet,
+        type,
+        names: names.slice(0, 100),
+        release,
+        error: reasonOf(error),
+      });
+  };
   const ads = await AdsServer.start({
     ...options.ads,
     nodeToken,
     services: (server) => requests.serve(server, nodeToken),
+    onPublish: (fleet, change, release) => tracker.onPublish(fleet, change, release),
     onEvent: (event) => {
       metrics.ads(event);
-      if (event.kind === 'nack')
-        log.error('a node refused a resource', {
-          node: event.node,
-          fleet: event.fleet,
-          type: event.type,
-          names: event.names,
-          release: event.release,
-          error: event.error,
-        });
+      tracker.onEvent(event);
+      if (event.kind === 'nack') logRefusal(event);
     },
   });
   undo.push(() => ads.close());
   serving.ads = ads;
   serving.canary = canary;
+  metrics.watchQuarantine(() => ads.fleetKeys().map((fleet) => [fleet, ads.heldBack(fleet).length] as const));
+  tracker.follow(ads);
+  live.tracker = tracker;
   live.serve(ads);
-  undo.push(follow(live, store, tokens, options.pollMs ?? 5000));
+  undo.push(follow(live, store, tokens, receipts, options.pollMs ?? 5000));
 
-  const app = await createApplication({ live, tokens, requests, serving, metrics, log });
+  const app = await createApplication({ live, tokens, requests, receipts, inventory, serving, metrics, log });
   undo.push(() => app.close());
   try {
     await app.listen(options.admin.port, options.admin.host);
@@ -128,8 +157,17 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
 }
 
 /** Hears of other replicas' commits and looks from time to time; returns how to stop. */
-function follow(live: Live, store: Store, tokens: AdminTokens, pollMs: number): () => Promise<void> {
-  const notifications: Notifications = store.listen((notice) => void live.heard(notice));
+function follow(
+  live: Live,
+  store: Store,
+  tokens: AdminTokens,
+  receipts: Receipts,
+  pollMs: number,
+): () => Promise<void> {
+  const notifications: Notifications = store.listen((notice) => {
+    if (notice.kind === 'receipts') receipts.heard(notice.replica);
+    else void live.heard(notice);
+  });
   let busy = false;
   const timer = setInterval(async () => {
     if (busy) return;

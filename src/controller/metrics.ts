@@ -64,6 +64,20 @@ export class Metrics {
     this.release.set({ workspace }, release);
   }
 
+  /** From now on tells, per fleet, how much `held` says is held back from nodes. */
+  watchQuarantine(held: () => Iterable<readonly [fleet: string, count: number]>): void {
+    new Gauge({
+      name: 'paifang_quarantined',
+      help: 'Resources that a node refused and that are held back from it.',
+      labelNames: ['fleet'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const [fleet, count] of held()) this.set({ fleet }, count);
+      },
+    });
+  }
+
   judged(verdict: string, seconds: number): void {
     this.judgements.observe({ verdict }, seconds);
   }

@@ -132,6 +132,11 @@ export class AdsServer {
     return [...this.#streams].map((stream) => stream.info()).filter((info) => info !== undefined);
   }
 
+  /** What a node refused last under a name, unless it has accepted something since. */
+  refusedBy(fleetKey: string, node: string, type: string, name: string): Quarantined | undefined {
+    return this.#fleets.get(fleetKey)?.quarantine.at(node).get(type, name);
+  }
+
   /** What nodes of a fleet refused and is held back from them. */
   heldBack(fleetKey: string): Quarantined[] {
     return this.#fleets.get(fleetKey)?.heldBack() ?? [];
