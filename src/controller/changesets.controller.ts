@@ -9,6 +9,7 @@ import { Editor, type Put } from './editor.js';
 import { Checked, Handles, type InputOf, operation } from './operation.js';
 import { Outcome } from './outcome.js';
 import { type Fault, faultsOf, invalidDefinitions } from './problem.js';
+import { Waiting } from './receipts/waiting.js';
 import { DryRun, InWorkspace, Message } from './views.js';
 
 const ChangeSet = {
@@ -28,7 +29,7 @@ const APPLY = operation({
   params: InWorkspace,
   summary: 'Store definitions, all or nothing, and publish them',
   description: 'A definitions file as one atomic change. With dryRun the answer is the difference to what is stored.',
-  query: Type.Object({ dryRun: DryRun }, { additionalProperties: false }),
+  query: Type.Object({ dryRun: DryRun, ...Waiting }, { additionalProperties: false }),
   body: {
     schema: Type.Object(
       { ...ChangeSet, definitions: Definitions },

@@ -4,6 +4,7 @@ import { Live } from './live.js';
 import { Metrics } from './metrics.js';
 import { OpenApi } from './openapi.js';
 import { Answer, Handles, operation } from './operation.js';
+import { FleetNode, Inventory } from './receipts/inventory.js';
 import { RequestLog } from './request-log.js';
 import { Serving } from './serving.js';
 
@@ -105,6 +106,9 @@ const STATUS = operation({
               fault: Type.Optional(Type.String()),
             }),
           ),
+          nodes: Type.Array(FleetNode, {
+            description: 'Of all workspaces; those of other controllers as they were last known.',
+          }),
           streams: Type.Array(Type.Object({ node: Type.String(), fleet: Type.String() })),
         },
         { title: 'Status' },
@@ -124,6 +128,7 @@ export class HealthController {
     private readonly serving: Serving,
     private readonly metrics: Metrics,
     private readonly openApi: OpenApi,
+    private readonly inventory: Inventory,
   ) {}
 
   @Handles(READINESS)
@@ -164,6 +169,7 @@ export class HealthController {
       startedAt,
       components: this.components(this.live.outage),
       workspaces: this.live.states(),
+      nodes: this.inventory.nodes(),
       streams: ads?.streams() ?? [],
     };
   }

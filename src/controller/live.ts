@@ -14,6 +14,8 @@ import { Adjourned, Hearing } from './judgement.js';
 import type { Metrics } from './metrics.js';
 import type { Outcome } from './outcome.js';
 import { notFound } from './problem.js';
+import { Timeline } from './receipts/timeline.js';
+import type { Tracker } from './receipts/tracker.js';
 import { Turns } from './turns.js';
 
 /** A workspace as this replica has it in force. */
@@ -44,6 +46,8 @@ export class Live {
   private readonly residents = new Map<string, Resident>();
   private ads: AdsServer | undefined;
   private readonly looks = new Turns();
+  /** Told of every release that is pushed from here. */
+  tracker: Tracker | undefined;
   /** Why the database could not be asked last time; undefined when it could. */
   outage: string | undefined;
 
@@ -96,9 +100,15 @@ export class Live {
   ): Promise<Outcome> {
     const began = performance.now();
     const hearing = new Hearing(this.canary, this.metrics);
-    const heard = (tx: WorkspaceTransaction, compiler: Compiler) => work(tx, compiler, hearing);
+    let validatedAt: number | undefined;
+    const heard = async (tx: WorkspaceTransaction, compiler: Compiler) => {
+      const done = await work(tx, compiler, hearing);
+      validatedAt = tx.releasedAt;
+      return done;
+    };
     return this.inTurn(workspace, actor, !dryRun, heard, ({ outcome, change }, resident) => {
       if (change && !dryRun) {
+        this.tracker?.stored(workspace, change.release, new Timeline(began, validatedAt, performance.now()));
         this.apply(resident, change);
         this.metrics.published(workspace, (performance.now() - began) / 1000);
       }
@@ -156,7 +166,7 @@ export class Live {
   }
 
   /** Told by the store of a commit: catches up unless it is known already. Failures wait for the next look. */
-  async heard(notice: Notice): Promise<void> {
+  async heard(notice: Exclude<Notice, { kind: 'receipts' }>): Promise<void> {
     if (notice.kind === 'disconnected') {
       if (this.outage === undefined)
         this.log.warn('the database is away; what is in force stays in force', { reason: notice.reason });
@@ -299,6 +309,8 @@ export class Live {
   /** Compiles what changed and tells the fleets. */
   private apply(resident: Resident, change: Change): void {
     const began = performance.now();
+    // Neither a full load nor a change of keys is a release.
+    const isRelease = change.groupReleases === undefined && change.release > resident.compiler.release;
     const before = resident.compiler.fleetKeys();
     const { diagnostics, fleets } = resident.compiler.apply(change);
     if (hasErrors(diagnostics)) {
@@ -316,10 +328,12 @@ export class Live {
     }
     this.metrics.compiled(resident.name, change.release, (performance.now() - began) / 1000);
     if (this.ads === undefined) return;
+    if (isRelease) this.tracker?.compiled(resident.name, change.release);
     const after = new Set(resident.compiler.fleetKeys());
     // Nodes of a fleet that is gone keep what they have: emptying them would turn a mistake into an outage.
     for (const key of before) if (!after.has(key)) this.ads.removeFleet(key);
     for (const [key, delta] of fleets) if (after.has(key)) this.ads.publish(key, delta, { release: change.release });
+    if (isRelease) this.tracker?.pushed(resident.name, change.release);
   }
 
   private publishAll(resident: Resident): void {

@@ -16,6 +16,7 @@ import { mergePatch } from './merge-patch.js';
 import { Answer, Checked, Handles, type Input, operation } from './operation.js';
 import { Outcome } from './outcome.js';
 import { type Fault, faultsOf, invalidDefinitions, notFound, Problem } from './problem.js';
+import { Waiting } from './receipts/waiting.js';
 import { referencesOf } from './references.js';
 import {
   COLLECTION,
@@ -59,7 +60,7 @@ function operationsOf(kind: Kind) {
   const one = `${path}/{name}`;
   const cap = kind.charAt(0).toUpperCase() + kind.slice(1);
   const writing = {
-    query: Type.Object({ dryRun: DryRun, publish: Publish }, { additionalProperties: false }),
+    query: Type.Object({ dryRun: DryRun, publish: Publish, ...Waiting }, { additionalProperties: false }),
     problems: [404, 409, 422],
   };
   const written = { description: `The ${kind} and what the write did.`, schema: writtenSchema(kind), etag: true };

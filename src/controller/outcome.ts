@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox';
 import { KINDS } from '../core/model/kind.js';
 import { FieldDifference } from './difference.js';
 import { Fault } from './problem.js';
+import { Receipt } from './receipts/receipt-view.js';
 
 export const ObjectName = Type.Object(
   { kind: Type.Enum([...KINDS]), name: Type.String() },
@@ -52,6 +53,7 @@ export const Outcome = Type.Object(
       Type.Array(ObjectName, { description: 'Rollback: objects whose unpublished edits stay as drafts.' }),
     ),
     judgement: Type.Optional(Judgement),
+    receipt: Type.Optional(Receipt),
     diagnostics: Type.Array(Fault, {
       description: 'Warnings; in a dry run without publish also what would forbid publishing.',
     }),

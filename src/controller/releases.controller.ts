@@ -4,6 +4,7 @@ import { stringify } from 'yaml';
 import { Definitions } from '../core/model/definitions.js';
 import { KINDS, type Kind, PLURAL } from '../core/model/kind.js';
 import { allHeads } from '../store/objects.js';
+import { KEPT_RELEASES } from '../store/receipts.js';
 import { differing, findRelease, listReleases, versionsAt } from '../store/releases.js';
 import { difference, FieldDifference } from './difference.js';
 import { Editor } from './editor.js';
@@ -12,6 +13,9 @@ import { current, existing } from './objects.controller.js';
 import { Answer, Checked, Handles, type InputOf, operation } from './operation.js';
 import { ObjectName, Outcome } from './outcome.js';
 import { notFound } from './problem.js';
+import { Receipt } from './receipts/receipt-view.js';
+import { Receipts } from './receipts/receipts.js';
+import { timeoutMs, Waiting } from './receipts/waiting.js';
 import { rollBack } from './rollback.js';
 import {
   DEFAULT_LIMIT,
@@ -31,7 +35,7 @@ const tag = 'releases';
 const RELEASE_NUMBER = Type.String({ pattern: '^(0|[1-9][0-9]{0,8})$', description: 'Number of a release.' });
 const OneRelease = Type.Object({ workspace: InWorkspace.properties.workspace, number: RELEASE_NUMBER });
 const OneApi = Type.Object({ workspace: InWorkspace.properties.workspace, name: NameOrId });
-const DryRunQuery = Type.Object({ dryRun: DryRun }, { additionalProperties: false });
+const DryRunQuery = Type.Object({ dryRun: DryRun, ...Waiting }, { additionalProperties: false });
 const outcome = { 200: { description: 'What was done.', schema: Outcome } };
 const Why = Type.Object({ message: Type.Optional(Message) }, { title: 'Why', additionalProperties: false });
 
@@ -77,6 +81,7 @@ const LIST = operation({
   ),
   answers: { 200: { description: 'A page.', schema: pageOf(Release, 'ReleasePage') } },
 });
+const ReleaseWithReceipt = Type.Object({ ...Release.properties, receipt: Receipt }, { title: 'ReleaseWithReceipt' });
 const GET = operation({
   method: 'GET',
   path: `${base}/releases/{number}`,
@@ -85,7 +90,20 @@ const GET = operation({
   summary: 'Read a release',
   params: OneRelease,
   problems: [404],
-  answers: { 200: { description: 'The release.', schema: Release } },
+  description: 'With the receipt: how it came about, and what became of it at each node.',
+  answers: { 200: { description: 'The release.', schema: ReleaseWithReceipt } },
+});
+const RECEIPT = operation({
+  method: 'GET',
+  path: `${base}/releases/{number}/receipt`,
+  id: 'getReceipt',
+  tag,
+  summary: 'What became of a release: its timeline, and its state at every node',
+  description: `Of the latest ${KEPT_RELEASES} releases. A node has a release in force when it has acknowledged, of every resource that the release changed and the node is to have, that version or a later one.`,
+  params: OneRelease,
+  query: Type.Object({ ...Waiting }, { additionalProperties: false }),
+  problems: [404],
+  answers: { 200: { description: 'The receipt.', schema: Receipt } },
 });
 const Comparison = Type.Object(
   {
@@ -184,6 +202,7 @@ export class ReleasesController {
   constructor(
     private readonly live: Live,
     private readonly editor: Editor,
+    private readonly receipts: Receipts,
   ) {}
 
   @Handles(RELEASE)
@@ -208,7 +227,17 @@ export class ReleasesController {
 
   @Handles(GET)
   async get(@Checked() { params }: InputOf<typeof GET>) {
-    return releaseView(await this.find(params.workspace, Number(params.number)));
+    const number = Number(params.number);
+    const row = await this.find(params.workspace, number);
+    return { ...releaseView(row), receipt: await this.receipts.of(params.workspace, number) };
+  }
+
+  @Handles(RECEIPT)
+  async receipt(@Checked() { params, query }: InputOf<typeof RECEIPT>) {
+    const number = Number(params.number);
+    await this.find(params.workspace, number);
+    if (query.wait === undefined) return this.receipts.of(params.workspace, number);
+    return this.receipts.wait(params.workspace, number, timeoutMs(query.timeout));
   }
 
   @Handles(COMPARE)

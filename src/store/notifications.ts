@@ -4,6 +4,8 @@ import pg from 'pg';
 export type Notice =
   | { readonly kind: 'release'; readonly workspace: string; readonly number: number }
   | { readonly kind: 'credentials'; readonly workspace: string; readonly revision: number }
+  /** A replica wrote what became of releases at its nodes. */
+  | { readonly kind: 'receipts'; readonly replica: string; readonly workspaces: readonly string[] }
   | { readonly kind: 'connected' }
   | { readonly kind: 'disconnected'; readonly reason: string };
 
@@ -62,6 +64,7 @@ export class Notifications {
       await client.connect();
       await client.query('listen paifang_release');
       await client.query('listen paifang_credential');
+      await client.query('listen paifang_receipt');
       this.pause = FIRST_PAUSE_MS;
       this.onNotice({ kind: 'connected' });
     } catch (error) {
@@ -73,7 +76,9 @@ export class Notifications {
 /** Anyone with access to the database can notify: what is not ours is dropped, the poll finds what counts. */
 function read(channel: string, payload: string): Notice | undefined {
   try {
-    const { workspace, number, revision } = JSON.parse(payload) as Record<string, unknown>;
+    const { workspace, number, revision, replica, workspaces } = JSON.parse(payload) as Record<string, unknown>;
+    if (channel === 'paifang_receipt' && typeof replica === 'string' && Array.isArray(workspaces))
+      return { kind: 'receipts', replica, workspaces };
     if (typeof workspace !== 'string') return undefined;
     if (channel === 'paifang_release' && typeof number === 'number') return { kind: 'release', workspace, number };
     if (channel === 'paifang_credential' && typeof revision === 'number')

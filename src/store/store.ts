@@ -205,6 +205,8 @@ export class Store {
       );
       if (count > 0) return 'not empty' as const;
       await tx.audit([{ action: 'workspace deleted' }]);
+      for (const table of ['release_receipt', 'release_timeline', 'node'])
+        await tx.manager.query(`delete from ${table} where workspace = $1`, [name]);
       await tx.manager.query('delete from workspace where name = $1', [name]);
       await tx.notify('paifang_release', { workspace: name, number: 0 });
       return 'deleted' as const;

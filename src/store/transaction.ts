@@ -47,6 +47,8 @@ const LARGEST_AUDIT_CHANGES = 32 * 1024;
 export class WorkspaceTransaction {
   /** Objects written so far. */
   rows = 0;
+  /** When the release was found good and its writing began, by the monotonic clock; undefined without a release. */
+  releasedAt: number | undefined;
   /** Heads by key as they are now. Under the lock nobody else changes them, so each is asked for once. */
   readonly #heads = new Map<string, Head | undefined>();
 
@@ -138,6 +140,7 @@ export class WorkspaceTransaction {
     about: { message: string; rollbackOf?: number; groupReleases: Readonly<Record<string, number>> },
   ): Promise<number> {
     this.rows += upserts.length + removals.length;
+    this.releasedAt = performance.now();
     const workspace = this.workspace.name;
     const number = this.workspace.release + 1;
     const named = (refs: readonly Ref[]) => refs.slice(0, 100).map(keyOf);
