@@ -147,7 +147,7 @@ export const ConfigSchema = section(
         policyWait: setting(
           Type.Integer({
             minimum: 0,
-            maximum: 10_000,
+            maximum: 2500, // Envoy itself waits three seconds
             default: 1000,
             description: 'Milliseconds a request waits for a policy the edge does not have yet; then 5001.',
           }),

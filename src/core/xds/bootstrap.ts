@@ -32,8 +32,6 @@ export interface BootstrapOptions {
   /** 0: the kernel chooses. */
   readonly adminPort: number;
   readonly locality?: { readonly region?: string; readonly zone?: string; readonly subZone?: string };
-  /** Sent to the controller as `authorization: Bearer …`. */
-  readonly nodeToken?: string;
   /** Connections from clients that all listeners together accept. Default 50,000. */
   readonly maxConnections?: number;
   /** Memory Envoy may use; beyond most of it clients are cut off and refused (9504). Default 2 GiB. */
@@ -105,11 +103,7 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
         transportApiVersion: ApiVersion.V3,
         setNodeOnFirstMessageOnly: true,
         grpcServices: [
-          {
-            targetSpecifier: { case: 'envoyGrpc', value: { clusterName: STATIC_CLUSTER.ads } },
-            initialMetadata:
-              options.nodeToken === undefined ? [] : [{ key: 'authorization', value: `Bearer ${options.nodeToken}` }],
-          },
+          { targetSpecifier: { case: 'envoyGrpc', value: { clusterName: STATIC_CLUSTER.ads } } },
           ...(options.failoverSocket === undefined
             ? []
             : [{ targetSpecifier: { case: 'envoyGrpc' as const, value: { clusterName: STATIC_CLUSTER.failover } } }]),
