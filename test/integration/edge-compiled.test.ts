@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { create, toBinary } from '@bufbuild/protobuf';
-import sofa from 'sofa-signature-js';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { TYPE } from '../../src/core/ads/resource.js';
 import { decide } from '../../src/core/decision/decide.js';

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:http2';
-import { createRequire } from 'node:module';
 import { connect as connectSocket } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -27,6 +26,7 @@ import {
 } from '../support/edge-envoy.js';
 import { type RunningEnvoy, startEnvoy } from '../support/envoy.js';
 import { freePort } from '../support/ports.js';
+import { sofa } from '../support/sofa-client.js';
 import { tmpDir } from '../support/tmp.js';
 import { until } from '../support/until.js';
 
@@ -70,19 +70,6 @@ beforeAll(async () => {
   });
   await until(async () => (await keepAliveClient(port)('GET', '/plain')).status === 200, { what: 'the listener' });
 });
-
-/** The clients' package; its own types are sources that do not compile under our settings. */
-const sofa = createRequire(import.meta.url)('sofa-signature-js') as {
-  Signature: new (
-    key: string,
-    secret: string,
-    algorithm: unknown,
-    names: string[],
-  ) => { doSignature(secret: string, headers: Record<string, string>, method: string, path: string): string };
-  SignatureAlgorithm: { HMACSHA256: unknown };
-  DigestAlgorithm: { SHA256: unknown };
-  HTTPDigestWithBase64(algorithm: unknown, body: string): string;
-};
 
 /** Signs as a user of `sofa-signature-js` does. */
 function jsSign(
