@@ -32,9 +32,4 @@ describe('the bootstrap', () => {
     expect(JSON.stringify(made)).not.toContain('xds_failover_support');
     expect(await validate(made)).toMatchObject({ ok: true });
   });
-
-  it('never gives the edge the node token', () => {
-    const made = bootstrap({ ...options, failoverSocket: 'failover.sock', nodeToken: 'node-token-of-this-test' });
-    expect(JSON.stringify(made).split('node-token-of-this-test')).toHaveLength(2);
-  });
 });

@@ -18,6 +18,7 @@ import { AK, appBytes, deliver, SK } from '../support/edge-envoy.js';
 import { startGateway, type TestGateway } from '../support/gateway.js';
 import { clusterIr, forward, groupIr, routeIr } from '../support/ir.js';
 import { rawHttp } from '../support/raw-http.js';
+import { sofa } from '../support/sofa-client.js';
 import { tmpDir } from '../support/tmp.js';
 
 // The edge behind an Envoy that the compiler programmed: what Envoy changes on the way must not break signatures.
