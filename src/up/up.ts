@@ -99,6 +99,7 @@ export async function up(options: UpOptions): Promise<Up> {
       options.say('  database …');
       const postgres = await startPostgres({
         dir: join(dataDir, 'postgres'),
+        log: (line) => options.say(`  ${line}`),
         ...(options.databasePort > 0 ? { port: options.databasePort } : {}),
       });
       stops.push(() => postgres.stop());
