@@ -142,7 +142,7 @@ const FIELDS: Readonly<Partial<Record<ObjectRef['kind'], readonly (readonly [Reg
     [/rewrite|substitution/i, '/upstream/path'],
     [/response.?headers?.?to.?add|header.?value/i, '/upstream/headers'],
     [/timeout/i, '/timeoutMs'],
-    [/regex|path|prefix|RouteMatch/i, '/match/path'],
+    [/regex|\bRE2\b|expression|path|prefix|RouteMatch/i, '/match/path'],
   ],
   group: [[/domains?|scope|\bkey\b/i, '/hosts']],
   fleet: [
@@ -154,18 +154,22 @@ const FIELDS: Readonly<Partial<Record<ObjectRef['kind'], readonly (readonly [Reg
 
 /** The field of a spec that `reason` is about: the one whose value it repeats, else the one its words stand for. */
 function fieldOf(kind: ObjectRef['kind'], spec: unknown, reason: string): string {
-  const own = new Set(['/name', '/id', '/group']);
   const repeated = leaves(spec)
-    .filter(({ path, text }) => !own.has(path) && says(reason, text))
+    .filter(({ path, text }) => !NAMES.test(path) && says(reason, text))
     .sort((a, b) => b.text.length - a.text.length)[0];
   if (repeated) return repeated.path;
   for (const [pattern, template] of FIELDS[kind] ?? []) {
     const match = pattern.exec(reason);
-    const path = match && template.replace('$1', match[1] ?? '');
-    if (path && isThere(spec, path)) return path;
+    let path = match ? template.replace('$1', match[1] ?? '') : '';
+    // What the spec leaves to its default is shown where it would stand.
+    while (path !== '' && !isThere(spec, path)) path = path.slice(0, path.lastIndexOf('/'));
+    if (path !== '') return path;
   }
   return '';
 }
+
+/** Where specs hold names, which Envoy's text may repeat without meaning them. */
+const NAMES = /^\/(?:name|id|group|fleets\/\d+|upstream\/(?:clusters\/\d+\/)?cluster|listeners\/\d+\/name)$/;
 
 /** Whether `reason` repeats `text`, as a value and not as a part of a word. */
 function says(reason: string, text: string): boolean {
