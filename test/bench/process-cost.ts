@@ -31,3 +31,20 @@ export function machine(): string {
   const load = readFileSync('/proc/loadavg', 'utf8').split(' ').slice(0, 3).join(' ');
   return `${cpus} CPUs, load average ${load}, Node ${process.versions.node}`;
 }
+
+/** CPU one thread has used so far, in milliseconds. The thread of a process's own id is its main one. */
+export function threadCpuMs(pid: number, thread: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+}
+
+/** CPU time of the machine so far, and what of it a host took for other guests; in ticks. */
+export function steal(): { readonly stolen: number; readonly all: number } {
+  const ticks = (/^cpu +(.*)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1] ?? '').split(' ').map(Number);
+  return { stolen: ticks[7] ?? 0, all: ticks.slice(0, 8).reduce((sum, n) => sum + n, 0) };
+}
+
+/** p50, p99 and max of `values`, in milliseconds. */
+export function figures(values: readonly number[]): string {
+  const at = (p: number) => quantile(values, p).toFixed(1);
+  return `p50 ${at(0.5)}  p99 ${at(0.99)}  max ${at(1)}`;
+}

@@ -1,193 +1,192 @@
 /**
- * `npm run bench publish [--routes 1000] [--edits 1000] [--rate 200]`: how long a written change takes to be in force.
+ * `npm run bench publish [-- --routes 1000,5000,10000] [--edits 500] [--rate 300] [--peers] [--profile DIR]`: how long a
+ * written change takes to be in force.
  *
- * The whole product runs as in production (PostgreSQL, controller, Envoy with two workers). One API is edited again and again
- * by REST while requests run; each edit is timed from before the PUT until the last of eight connections has seen it.
+ * The whole product runs as in production (PostgreSQL that syncs to disk, controller, Envoy with two workers). One API is
+ * edited again and again by REST while requests run; each edit is timed from before the PUT until the last of four
+ * connections, two on each worker, has seen it. `--peers` gives the same resources to go-control-plane's snapshot cache and
+ * times its edits, which begin in its memory, with the same probes. `--profile`: CPU profile of the controller.
  */
-import { Agent, request } from 'node:http';
 import { parseArgs } from 'node:util';
-import { startBackend } from '../support/backend.js';
+import { TYPE } from '../../src/core/ads/resource.js';
+import { compile } from '../../src/core/compile.js';
+import type { Definitions } from '../../src/core/model/definitions.js';
+import { bootstrap } from '../../src/core/xds/bootstrap.js';
 import { closeScope } from '../support/cleanup.js';
-import { type Stack, startStack, WORKSPACE } from '../support/stack.js';
-import { startLoad } from './open-load.js';
-import { cpuMs, machine, quantile, rssMiB } from './process-cost.js';
+import { startEnvoy } from '../support/envoy.js';
+import { freePort } from '../support/ports.js';
+import { startStack, WORKSPACE } from '../support/stack.js';
+import { tmpDir } from '../support/tmp.js';
+import { until } from '../support/until.js';
+import { buildGocp, startGocp } from './peers/gocp.js';
+import { cpuMs, figures, machine, rssMiB, steal, threadCpuMs } from './process-cost.js';
+import { Connection } from './traffic/connection.js';
+import { type Load, type LoadResult, startLoad } from './traffic/load.js';
+import { POLL_MS, Probes } from './traffic/probes.js';
+import { answer, definitions, EDITED, GROUPS, target } from './traffic/shape.js';
 
-const GROUPS = 200;
-const CONNECTIONS = 8;
-const POLL_MS = 3;
-const EDITED = { host: 'g0.bench.example', path: '/edited' };
+const WORKERS = 2;
+const WITHIN_MS = 30_000;
+/** Edits before the clock runs: code is compiled, plans are made. */
+const WARM_UP = 50;
 
 const { values } = parseArgs({
   options: {
-    routes: { type: 'string', default: '1000' },
-    edits: { type: 'string', default: '1000' },
-    rate: { type: 'string', default: '200' },
+    routes: { type: 'string', default: '1000,5000,10000' },
+    edits: { type: 'string', default: '500' },
+    rate: { type: 'string', default: '300' },
+    peers: { type: 'boolean', default: false },
+    profile: { type: 'string' },
   },
 });
-const routes = Number(values.routes);
+const sizes = values.routes.split(',').map(Number);
 const edits = Number(values.edits);
 const rate = Number(values.rate);
 
-function definitions(backendPort: number) {
-  const apis: object[] = [{ name: 'edited', group: 'g0', match: { path: EDITED.path }, upstream: mock(0) }];
-  for (let n = 1; n < routes; n++) {
-    const group = n % GROUPS;
-    apis.push({
-      name: `api-${n}`,
-      group: `g${group}`,
-      match: { path: `/service-${n}/items`, methods: ['GET'] },
-      upstream: { kind: 'cluster', cluster: 'backend' },
-      retry: { attempts: 1 },
-    });
-  }
-  return {
-    clusters: [{ name: 'backend', endpoints: [{ host: '127.0.0.1', port: backendPort }] }],
-    groups: Array.from({ length: GROUPS }, (_, n) => ({ name: `g${n}`, hosts: [`g${n}.bench.example`] })),
-    apis,
-  };
+/** A control plane with its Envoy, ready to be edited. */
+interface Subject {
+  readonly what: string;
+  readonly port: number;
+  readonly pids: { readonly control: number; readonly envoy: number };
+  readonly admin: (path: string) => Promise<string>;
+  /** Makes edit `n`; resolves when the control plane has answered. */
+  edit(n: number): Promise<void>;
 }
 
-const mock = (edit: number) => ({ kind: 'mock', body: `edit ${edit}` });
-
-/** Connections that ask for the edited API every few milliseconds. */
-class Probes {
-  failed = 0;
-  asked = 0;
-  private readonly seen = new Array<number>(CONNECTIONS).fill(-1);
-  private running = true;
-  private readonly loops: Promise<void>[];
-  private check: (() => void) | undefined;
-
-  constructor(port: number) {
-    this.loops = this.seen.map((_, index) => this.loop(port, index));
-  }
-
-  /** Resolves when every connection has been answered with edit `n` or a later one. */
-  all(n: number, withinMs: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () =>
-          reject(
-            new Error(`edit ${n} was not in force after ${withinMs} ms; the connections saw ${this.seen.join(' ')}`),
-          ),
-        withinMs,
-      );
-      this.check = () => {
-        if (!this.seen.every((edit) => edit >= n)) return;
-        clearTimeout(timer);
-        this.check = undefined;
-        resolve();
-      };
-      this.check();
-    });
-  }
-
-  async stop(): Promise<void> {
-    this.running = false;
-    await Promise.all(this.loops);
-  }
-
-  private async loop(port: number, index: number): Promise<void> {
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    while (this.running) {
-      const body = await ask(port, agent);
-      this.asked++;
-      const edit = /^edit (\d+)$/.exec(body ?? '')?.[1];
-      if (edit === undefined) this.failed++;
-      else this.seen[index] = Number(edit);
-      this.check?.();
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
-    agent.destroy();
-  }
-}
-
-function ask(port: number, agent: Agent): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const call = request(
-      { host: '127.0.0.1', port, path: EDITED.path, headers: { host: EDITED.host }, agent },
-      (response) => {
-        let text = '';
-        response.setEncoding('utf8').on('data', (chunk: string) => {
-          text += chunk;
-        });
-        response.on('end', () => resolve(response.statusCode === 200 ? text : undefined));
-        response.on('error', () => resolve(undefined));
-      },
-    );
-    call.on('error', () => resolve(undefined));
-    call.end();
+async function ours(routes: number, load: Load): Promise<Subject> {
+  const stack = await startStack({
+    definitions: definitions(routes, load.backendPort),
+    edge: false,
+    concurrency: WORKERS,
+    durable: true,
+    ...(values.profile && { controllerArgs: ['--cpu-prof', `--cpu-prof-dir=${values.profile}`] }),
   });
-}
-
-async function measure(stack: Stack) {
-  const path = `${WORKSPACE}/apis/edited`;
+  const path = `${WORKSPACE}/apis/${EDITED.name}`;
   const first = await stack.admin('GET', path);
   let etag = first.headers.get('etag') as string;
-  const probes = new Probes(stack.gatewayPort);
-  const load = startLoad(stack.gatewayPort, rate, (n) => {
-    const api = 1 + ((n * 7919) % (routes - 1));
-    return n % 2 === 0 ? EDITED : { host: `g${api % GROUPS}.bench.example`, path: `/service-${api}/items` };
-  });
-  await probes.all(0, 10_000);
-  const stored: number[] = [];
-  const effective: number[] = [];
-  const before = { envoy: cpuMs(stack.pids.envoy), controller: cpuMs(stack.pids.controller) };
-  const began = performance.now();
-  for (let n = 1; n <= edits; n++) {
-    const start = performance.now();
-    const inForce = probes.all(n, 30_000).then(() => performance.now() - start);
-    const answer = await stack.admin(
-      'PUT',
-      `${path}?publish=true`,
-      { ...first.body.spec, upstream: mock(n) },
-      { 'if-match': etag },
-    );
-    if (answer.status !== 200) throw new Error(`edit ${n}: ${answer.status} ${JSON.stringify(answer.body)}`);
-    stored.push(performance.now() - start);
-    etag = answer.headers.get('etag') as string;
-    effective.push(await inForce);
-  }
-  const seconds = (performance.now() - began) / 1000;
-  const cost = {
-    envoy: cpuMs(stack.pids.envoy) - before.envoy,
-    controller: cpuMs(stack.pids.controller) - before.controller,
+  return {
+    what: 'Paifang, from the PUT',
+    port: stack.gatewayPort,
+    pids: { control: stack.pids.controller, envoy: stack.pids.envoy },
+    admin: adminOf(stack.envoyAdminPort),
+    edit: async (n) => {
+      const spec = { ...first.body.spec, upstream: answer(n) };
+      const done = await stack.admin('PUT', `${path}?publish=true`, spec, { 'if-match': etag });
+      if (done.status !== 200) throw new Error(`edit ${n}: ${done.status} ${JSON.stringify(done.body)}`);
+      etag = done.headers.get('etag') as string;
+    },
   };
-  const result = await load.stop();
-  await probes.stop();
-  return { stored, effective, seconds, cost, result, probes };
 }
 
-const figures = (list: readonly number[]) =>
-  `p50 ${quantile(list, 0.5).toFixed(1)}  p99 ${quantile(list, 0.99).toFixed(1)}  max ${Math.max(...list).toFixed(1)}`;
-
-try {
-  const backend = await startBackend('bench', (_, response) => {
-    response.writeHead(200).end('ok');
-    return true;
+async function gocp(routes: number, load: Load, program: string): Promise<Subject> {
+  const port = await freePort();
+  const fleets = [{ name: 'default', listeners: [{ name: 'http', address: '127.0.0.1', port }] }];
+  const all = { fleets, ...definitions(routes, load.backendPort) } as unknown as Definitions;
+  const { compiler, diagnostics } = compile(all);
+  if (diagnostics.length > 0) throw new Error(JSON.stringify(diagnostics));
+  const group = compiler.find('group', EDITED.group)?.id as string;
+  const api = compiler.find('api', EDITED.name)?.id as string;
+  const known: ReadonlySet<string> = new Set([TYPE.cluster, TYPE.endpoint, TYPE.listener, TYPE.route, TYPE.scope]);
+  const resources = [...compiler.resources('default/default')].filter(({ type }) => known.has(type));
+  const peer = await startGocp({ program, resources, node: 'node-1', table: group, route: api });
+  const adminPort = await freePort();
+  const envoy = await startEnvoy({
+    bootstrapYaml: bootstrap({
+      nodeId: 'node-1',
+      nodeCluster: 'default/default',
+      adsAddress: '127.0.0.1',
+      adsPort: peer.adsPort,
+      edgeSocket: 'authz.sock',
+      adminAddress: '127.0.0.1',
+      adminPort,
+    }),
+    cwd: tmpDir(),
+    concurrency: WORKERS,
   });
-  console.log(
-    `publish: ${routes} routes in ${GROUPS} groups, ${edits} edits of one API by REST, ${rate} requests a second meanwhile`,
+  const edit = async (n: number) => void (await peer.edit(n));
+  const pids = { control: peer.pid, envoy: envoy.pid };
+  return { what: 'go-control-plane, from its memory', port, pids, admin: envoy.admin, edit };
+}
+
+async function answers(port: number): Promise<boolean> {
+  const connection = new Connection(port);
+  const { status } = await connection.get(EDITED.path, EDITED.host).finally(() => connection.close());
+  return status === 200;
+}
+
+const adminOf = (port: number) => async (path: string) => (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+
+/** Bytes Envoy received from its control plane. */
+async function received(admin: (path: string) => Promise<string>): Promise<number> {
+  const text = await admin('/stats?filter=^cluster.paifang_ads.upstream_cx_rx_bytes_total$');
+  return Number(/: (\d+)/.exec(text)?.[1] ?? Number.NaN);
+}
+
+async function measure(subject: Subject, routes: number, load: Load): Promise<boolean> {
+  const { pids, admin } = subject;
+  await until(() => answers(subject.port), { within: WITHIN_MS, what: 'the first answer' });
+  const probes = await Probes.start({ port: subject.port, workers: WORKERS, target: EDITED, admin });
+  load.start(
+    subject.port,
+    rate,
+    Array.from({ length: routes - 1 }, (_, n) => target(n + 1)),
   );
-  console.log(`machine: ${machine()}`);
-  const stack = await startStack({ definitions: definitions(backend.port), edge: false, concurrency: 2 });
-  const { stored, effective, seconds, cost, result, probes } = await measure(stack);
-  console.log(`write → answered by REST   ms  ${figures(stored)}`);
+  const change = async (n: number) => {
+    const start = performance.now();
+    const inForce = probes.all(n, WITHIN_MS).then(() => performance.now() - start);
+    const [answered] = await Promise.all([subject.edit(n).then(() => performance.now() - start), inForce]);
+    return { answered, effective: await inForce };
+  };
+  for (let n = 1; n <= WARM_UP; n++) await change(n);
+  const snapshot = async () => ({
+    control: cpuMs(pids.control),
+    main: threadCpuMs(pids.envoy, pids.envoy),
+    bytes: await received(admin),
+    steal: steal(),
+  });
+  const before = await snapshot();
+  const made: { answered: number; effective: number }[] = [];
+  for (let n = WARM_UP + 1; n <= WARM_UP + edits; n++) made.push(await change(n));
+  const after = await snapshot();
+  const result = await load.stop();
+  await probes.stop();
+  const each = (total: number) => (total / edits).toFixed(1);
+  console.log(`\n${routes} routes, ${subject.what}`);
+  console.log(`  answered        ms  ${figures(made.map(({ answered }) => answered))}`);
   console.log(
-    `write → in force on Envoy  ms  ${figures(effective)}   (last of ${CONNECTIONS} connections, asked every ${POLL_MS} ms)`,
+    `  in force        ms  ${figures(made.map(({ effective }) => effective))}   last of ${probes.count} connections, asked every ${POLL_MS} ms`,
   );
   console.log(
-    `CPU per edit               ms  controller ${(cost.controller / edits).toFixed(1)}  Envoy ${(cost.envoy / edits).toFixed(1)} (its load included)`,
+    `  CPU per change  ms  control plane ${each(after.control - before.control)}, Envoy's main thread ${each(after.main - before.main)}`,
   );
+  console.log(`  to Envoy            ${((after.bytes - before.bytes) / edits / 1024).toFixed(1)} KiB per change`);
   console.log(
-    `memory                     MiB controller ${rssMiB(stack.pids.controller).toFixed(0)}  Envoy ${rssMiB(stack.pids.envoy).toFixed(0)}`,
+    `  memory         MiB  control plane ${rssMiB(pids.control).toFixed(0)}, Envoy ${rssMiB(pids.envoy).toFixed(0)}`,
   );
+  console.log(`  requests            ${told(result)}; probes: ${probes.failed} failed of ${probes.asked}`);
   console.log(
-    `requests: ${result.failed} failed of ${result.sent} sent (${(result.sent / seconds).toFixed(0)} a second); probes: ${probes.failed} failed of ${probes.asked}`,
+    `  machine             ${machine()}, stolen ${((100 * (after.steal.stolen - before.steal.stolen)) / (after.steal.all - before.steal.all)).toFixed(1)} %`,
   );
-  for (const [why, count] of Object.entries(result.failures)) console.log(`  ${count} × ${why}`);
-  console.log(`machine: ${machine()}`);
-  if (result.failed + probes.failed > 0) process.exitCode = 1;
-} finally {
-  await closeScope();
+  return result.failed + probes.failed === 0;
+}
+
+function told({ sent, failed, failures, p50, p99 }: LoadResult): string {
+  const why = Object.entries(failures).map(([what, count]) => `\n    ${count} × ${what}`);
+  return `${failed} failed of ${sent} (p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)} ms)${why.slice(0, 10).join('')}`;
+}
+
+console.log(`publish: ${GROUPS} groups, ${edits} edits of one API, ${rate} requests a second meanwhile`);
+console.log(`machine: ${machine()}`);
+const peer = values.peers ? await buildGocp() : { missing: '' };
+if ('missing' in peer && peer.missing !== '') console.log(peer.missing);
+for (const routes of sizes) {
+  const subjects = [ours, ...('program' in peer ? [(n: number, load: Load) => gocp(n, load, peer.program)] : [])];
+  for (const start of subjects) {
+    try {
+      const load = await startLoad();
+      if (!(await measure(await start(routes, load), routes, load))) process.exitCode = 1;
+    } finally {
+      await closeScope();
+    }
+  }
 }

@@ -26,11 +26,13 @@ export interface TestPostgres {
 /**
  * A PostgreSQL of this test file's own, stopped and removed when the file ends. If the process is killed before that, a
  * watcher that waits for the end of our pipe does it.
+ *
+ * @param settings default: fast, and not safe against a crash of the machine; `{}`: as in production.
  */
-export async function testPostgres(): Promise<TestPostgres> {
+export async function testPostgres(settings: Readonly<Record<string, string>> = SETTINGS): Promise<TestPostgres> {
   const dir = tmpDir();
   await template(dir);
-  let server: Postgres = await startPostgres({ dir, settings: SETTINGS });
+  let server: Postgres = await startPostgres({ dir, settings });
   const watcher = spawn('/bin/sh', ['-c', WATCH, server.dir], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
   watcher.unref();
   onCleanup(async () => {
@@ -55,7 +57,7 @@ export async function testPostgres(): Promise<TestPostgres> {
     },
     stop: () => server.stop(),
     async start() {
-      server = await startPostgres({ dir, settings: SETTINGS });
+      server = await startPostgres({ dir, settings });
     },
   };
 }

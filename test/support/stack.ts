@@ -51,6 +51,10 @@ export interface StackOptions {
   readonly concurrency?: number;
   /** false: no edge, for definitions that need none. */
   readonly edge?: boolean;
+  /** true: PostgreSQL syncs to disk, as in production. */
+  readonly durable?: boolean;
+  /** Arguments of Node for the controller. */
+  readonly controllerArgs?: readonly string[];
   /** More settings of controller and edge, as environment. */
   readonly env?: Record<string, string>;
 }
@@ -72,7 +76,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await freePort(),
     await freePort(),
   ];
-  const postgres = await testPostgres();
+  const postgres = await testPostgres(options.durable ? {} : undefined);
   const databaseUrl = await postgres.database();
   const nodeToken = randomBytes(24).toString('base64url');
   const env = {
@@ -92,7 +96,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     ...options.env,
   };
   const adminUrl = `http://127.0.0.1:${adminPort}`;
-  const controller = startChild(process.execPath, [main, 'controller'], { env });
+  const controller = startChild(process.execPath, [...(options.controllerArgs ?? []), main, 'controller'], { env });
   await answers(controller, `${adminUrl}/readyz`);
   const adminToken = /Admin token, shown this once: (\S+)/.exec(controller.output())?.[1];
   if (!adminToken) throw new Error(`the controller told no admin token:\n${controller.output()}`);
