@@ -103,13 +103,14 @@ export class AdsStream implements NodeStream {
 
   info(): StreamInfo | undefined {
     const session = this.#session;
-    if (!session || !this.#node || !this.#fleet) return undefined;
+    const fleet = this.#fleet;
+    if (!session || !this.#node || !fleet) return undefined;
     const { region = '', zone = '', subZone = '' } = this.#node.locality ?? {};
     const beside = besideOf(this.#node);
     return {
       stream: this.options.id,
       node: this.#node.id,
-      fleet: this.#fleet.key,
+      fleet: fleet.key,
       variant: this.kind,
       peer: this.call.getPeer(),
       role: this.#role,
@@ -132,7 +133,8 @@ export class AdsStream implements NodeStream {
           sinceMs: performance.timeOrigin + item.since,
         };
       }),
-      refused: session.refusals(),
+      // What is not wanted any more is no lack.
+      refused: session.refusals().filter(({ type, name, version }) => fleet.table.get(type, name)?.version === version),
     };
   }
 
