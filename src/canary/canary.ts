@@ -54,7 +54,7 @@ export class Canary {
 
   /**
    * What Envoy says of each resource of a type that is Envoy's; others are left out. Resolves within `withinMs`: what has no
-   * verdict by then is `not judged`, and is judged all the same, so that asking again later may find a verdict. Never throws.
+   * verdict by then is `not judged`. Content that was accepted before is not asked about again. Never throws.
    */
   async judge(resources: readonly Resource[], withinMs: number): Promise<Verdict[]> {
     const verdicts = new Map<string, Verdict>();
@@ -64,18 +64,22 @@ export class Canary {
       if (this.#accepted.has(keyOf(resource))) verdicts.set(keyOf(resource), { resource, kind: 'accepted', text: '' });
       else open.set(keyOf(resource), resource);
     }
+    let complete: (() => void) | undefined;
     const tell = (resource: Resource, error: string | undefined) => {
       if (error === undefined) this.#remember(resource);
       const kind = error === undefined ? 'accepted' : 'refused';
       verdicts.set(keyOf(resource), { resource, kind, text: error ?? '' });
       open.delete(keyOf(resource));
+      if (open.size === 0) complete?.();
     };
     if (open.size > 0) {
       let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => {
+      // The last verdict counts: that the canary forgets what it judged need not be waited for.
+      const done = new Promise<void>((resolve) => {
+        complete = resolve;
         timer = setTimeout(resolve, withinMs);
       });
-      await Promise.race([this.#judgeAll([...open.values()], tell, performance.now() + withinMs), late]);
+      await Promise.race([this.#judgeAll([...open.values()], tell, performance.now() + withinMs), done]);
       clearTimeout(timer);
     }
     const text = `The canary gave no verdict in ${withinMs} ms.`;
