@@ -10,6 +10,7 @@ import { ChangeSetsController } from './changesets.controller.js';
 import { CodesController } from './codes.controller.js';
 import { CredentialsController } from './credentials.controller.js';
 import { Editor } from './editor.js';
+import { EndpointsController } from './endpoints.controller.js';
 import { HealthController } from './health.controller.js';
 import { readBody } from './json-body.js';
 import { Live } from './live.js';
@@ -61,6 +62,7 @@ function moduleOf(parts: ApplicationParts): DynamicModule {
       ChangeSetsController,
       ReleasesController,
       CredentialsController,
+      EndpointsController,
       AuditController,
       RequestsController,
       QuarantineController,

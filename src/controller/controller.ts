@@ -13,6 +13,7 @@ import type { AdsEvent } from '../wire/ads-events.js';
 import { AdsServer } from '../wire/ads-server.js';
 import { AdminTokens } from './admin-guard.js';
 import { createApplication } from './application.js';
+import { EndpointSweep } from './endpoint-sweep.js';
 import { Live } from './live.js';
 import { Metrics } from './metrics.js';
 import { logFields, traced } from './quarantine.js';
@@ -140,6 +141,8 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
   live.tracker = tracker;
   live.serve(ads);
   undo.push(follow(live, store, tokens, receipts, options.pollMs ?? 5000));
+  const sweep = EndpointSweep.start(live, log);
+  undo.push(() => sweep.close());
 
   const app = await createApplication({ live, tokens, requests, receipts, inventory, serving, metrics, log });
   undo.push(() => app.close());

@@ -111,7 +111,7 @@ export class CredentialsController {
 
   @Handles(CREATE)
   create(@Checked() { params, body, actor }: InputOf<typeof CREATE>) {
-    return this.live.changeCredentials(params.workspace, actor, async (tx) =>
+    return this.live.changeAtOnce(params.workspace, actor, async (tx) =>
       add(tx, this.live, await ownerOf(tx, 'app', params.name), body ?? {}),
     );
   }
@@ -124,7 +124,7 @@ export class CredentialsController {
 
   @Handles(PATCH)
   patch(@Checked() { params, body, actor }: InputOf<typeof PATCH>) {
-    return this.live.changeCredentials(params.workspace, actor, async (tx) => {
+    return this.live.changeAtOnce(params.workspace, actor, async (tx) => {
       const owner = await ownerOf(tx, 'app', params.name);
       const expiresAt = body.expiresAt === undefined ? {} : { expiresAt: instant(body.expiresAt) };
       const changed = await changeCredential(tx, owner, params.accessKey, {
@@ -139,7 +139,7 @@ export class CredentialsController {
 
   @Handles(REMOVE)
   remove(@Checked() { params, actor }: InputOf<typeof REMOVE>) {
-    return this.live.changeCredentials(params.workspace, actor, async (tx) => {
+    return this.live.changeAtOnce(params.workspace, actor, async (tx) => {
       const owner = await ownerOf(tx, 'app', params.name);
       if ((await removeCredentials(tx, owner, params.accessKey)) === 0) throw noSuchKey(owner, params.accessKey);
       await tx.audit([{ action: 'credential deleted', ref: owner, changes: { accessKey: params.accessKey } }]);
@@ -148,7 +148,7 @@ export class CredentialsController {
 
   @Handles(SET_CLUSTER)
   setCluster(@Checked() { params, body, actor }: InputOf<typeof SET_CLUSTER>) {
-    return this.live.changeCredentials(params.workspace, actor, async (tx) => {
+    return this.live.changeAtOnce(params.workspace, actor, async (tx) => {
       const owner = await ownerOf(tx, 'cluster', params.name);
       await removeCredentials(tx, owner);
       return add(tx, this.live, owner, body ?? {});
@@ -164,7 +164,7 @@ export class CredentialsController {
 
   @Handles(REMOVE_CLUSTER)
   removeCluster(@Checked() { params, actor }: InputOf<typeof REMOVE_CLUSTER>) {
-    return this.live.changeCredentials(params.workspace, actor, async (tx) => {
+    return this.live.changeAtOnce(params.workspace, actor, async (tx) => {
       const owner = await ownerOf(tx, 'cluster', params.name);
       if ((await removeCredentials(tx, owner)) === 0) throw notFound(`A credential of the cluster "${params.name}"`);
       await tx.audit([{ action: 'credential deleted', ref: owner }]);

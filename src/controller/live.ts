@@ -3,13 +3,14 @@ import type { Canary } from '../canary/canary.js';
 import { type Change, Compiler, type StoredObject } from '../core/compile.js';
 import { hasErrors } from '../core/diagnostic.js';
 import type { Log } from '../logger.js';
-import { type CredentialList, openCredentials } from '../store/credentials.js';
+import { openCredentials } from '../store/credentials.js';
 import type { Notice } from '../store/notifications.js';
 import { changesBetween, groupReleases, type Version, versionsAt } from '../store/releases.js';
 import type { Store } from '../store/store.js';
 import type { WorkspaceRow } from '../store/tables.js';
 import type { Actor, WorkspaceTransaction } from '../store/transaction.js';
 import type { AdsServer } from '../wire/ads-server.js';
+import { credentialsOf, joinedSince } from './joined.js';
 import { Adjourned, Hearing } from './judgement.js';
 import type { Metrics } from './metrics.js';
 import type { Outcome } from './outcome.js';
@@ -24,7 +25,7 @@ interface Resident {
   /** When it was made, in Unix ms: tells a workspace from a later one of the same name. */
   readonly createdAt: number;
   readonly compiler: Compiler;
-  /** Revision of the workspace's credentials that the compiler knows. */
+  /** Revision of what is joined without a release that the compiler knows. */
   credentials: number;
   readonly turns: Turns;
   /** Why a stored release could not be applied; it and later ones are not in force here. */
@@ -116,11 +117,11 @@ export class Live {
     });
   }
 
-  /** Runs `work`, which changes credentials, and brings them into force. @throws as {@link change}. */
-  async changeCredentials<T>(
+  /** Runs `work`, which changes what needs no release ({@link Joined}), and brings it into force. @throws as {@link change}. */
+  async changeAtOnce<T>(
     workspace: string,
     actor: Actor,
-    work: (tx: WorkspaceTransaction) => Promise<T>,
+    work: (tx: WorkspaceTransaction, compiler: Compiler) => Promise<T>,
   ): Promise<T> {
     return this.inTurn(workspace, actor, true, work, async (result, resident) => {
       await this.catchUpFromStore(resident);
@@ -232,8 +233,8 @@ export class Live {
         credentials: number;
       };
       const versions = await versionsAt(manager, row.name, release);
-      const lists = await openCredentials(manager, this.store.masterKey, row.name, { since: 0 });
-      return { release, credentials, versions, lists, groupReleases: await groupReleases(manager, row.name) };
+      const joined = await joinedSince(manager, this.store.masterKey, row.name, 0);
+      return { release, credentials, versions, joined, groupReleases: await groupReleases(manager, row.name) };
     });
     const resident: Resident = {
       name: row.name,
@@ -250,7 +251,7 @@ export class Live {
       release: known.release,
       upserts: known.versions.map(storedOf),
       removals: [],
-      credentials: known.lists.map(credentialsOf),
+      ...known.joined,
       groupReleases: known.groupReleases,
     });
     this.log.info('workspace loaded', {
@@ -294,14 +295,9 @@ export class Live {
       }
     }
     if (resident.credentials < row.credentialsRevision) {
-      const lists = await openCredentials(manager, this.store.masterKey, name, { since: resident.credentials });
-      if (lists.length > 0)
-        this.apply(resident, {
-          release: compiler.release,
-          upserts: [],
-          removals: [],
-          credentials: lists.map(credentialsOf),
-        });
+      const joined = await joinedSince(manager, this.store.masterKey, name, resident.credentials);
+      if (Object.keys(joined).length > 0)
+        this.apply(resident, { release: compiler.release, upserts: [], removals: [], ...joined });
       resident.credentials = row.credentialsRevision;
     }
   }
@@ -374,8 +370,4 @@ function isStale(resident: Resident, row: Pick<WorkspaceRow, 'createdAt' | 'rele
 function storedOf({ kind, name, id, spec, fromRelease }: Version): StoredObject {
   // What is stored was judged by its schema before.
   return { kind, name, id, spec, release: fromRelease } as unknown as StoredObject;
-}
-
-function credentialsOf({ kind, name, credentials }: CredentialList): NonNullable<Change['credentials']>[number] {
-  return { kind, name, credentials };
 }

@@ -10,6 +10,7 @@ import { SharedTable } from './compile/shared-table.js';
 import { UsedClusters } from './compile/used-clusters.js';
 import { type Diagnostic, diagnostic, hasErrors } from './diagnostic.js';
 import type { Credential } from './ir/app.js';
+import type { EndpointIr } from './ir/cluster.js';
 import type { Gateway } from './ir/gateway.js';
 import type { GroupIr } from './ir/group.js';
 import type { Definitions, Spec } from './model/definitions.js';
@@ -19,7 +20,7 @@ import { deriveId } from './model/name.js';
 export type { StoredObject } from './compile/objects.js';
 export type { Credential } from './ir/app.js';
 
-/** What a release, or a change of credentials, brings. */
+/** What a release, or a change of credentials or registered endpoints, brings. */
 export interface Change {
   /** Number of the release that is in force after it. */
   readonly release: number;
@@ -29,6 +30,8 @@ export interface Change {
   readonly removals: readonly { readonly kind: Kind; readonly name: string }[];
   /** The full list of each owner named, which takes the place of what it had. Owners need not be in force yet. */
   readonly credentials?: readonly (Owner & { readonly credentials: readonly Credential[] })[];
+  /** The full list of each cluster named, likewise. Clusters of DNS names do without. Lists are not altered afterwards. */
+  readonly endpoints?: readonly { readonly cluster: string; readonly endpoints: readonly EndpointIr[] }[];
   /**
    * Release that last changed each group, by name, as an earlier {@link Update.groupReleases} said. For a full load; without
    * it the newest release of the group and its APIs is taken, which is too old where an API was removed since.
@@ -54,9 +57,9 @@ export interface Update {
 
 /**
  * Compiles one workspace: definitions in force go in, resources of each fleet come out. Pure in this sense: what it serves
- * depends only on the objects and credentials in force and the groups' releases, not on the way there. A change costs what
- * the objects it touches and their groups cost. Mistakes of users are returned, all at once; it throws only for a bug, and is
- * then as it was before.
+ * depends only on what is in force (objects, credentials, registered endpoints, the groups' releases), not on the way there. A
+ * change costs what the objects it touches and their groups cost. Mistakes of users are returned, all at once; it throws only
+ * for a bug, and is then as it was before.
  */
 export class Compiler {
   readonly #workspace: string;
@@ -181,6 +184,9 @@ export class Compiler {
     for (const { kind, name, credentials } of owners) {
       this.#objects.setCredentials(journal, { kind, name }, credentials);
     }
+    for (const { cluster, endpoints } of change.endpoints ?? []) {
+      this.#objects.setRegistered(journal, cluster, endpoints);
+    }
     return { diagnostics: findings(this.#objects, touched, owners), touched, owners: [...owners] };
   }
 
@@ -203,6 +209,10 @@ export class Compiler {
     const stamped = this.#resolveGroups(journal, change, affected);
     this.#release = change.release;
     const clusters = new Map<string, StoredObject<'cluster'> | undefined>();
+    for (const { cluster } of change.endpoints ?? []) {
+      const object = this.#objects.find('cluster', cluster);
+      if (object) clusters.set(cluster, object);
+    }
     for (const { kind, name, before } of touched) {
       if (kind === 'cluster') clusters.set(name, before as StoredObject<'cluster'> | undefined);
     }

@@ -67,6 +67,10 @@ export const DIAGNOSTICS = {
   'invalid-header-value': { severity: 'error', summary: 'A header value with characters HTTP does not allow.' },
   'invalid-endpoint': { severity: 'error', summary: 'An endpoint has a host or port that cannot be called.' },
   'no-endpoint': { severity: 'warning', summary: 'A cluster has no endpoint; its APIs answer 4000.' },
+  'unused-registration': {
+    severity: 'warning',
+    summary: 'Endpoints are registered for a cluster whose own endpoints are DNS names; they get no requests.',
+  },
   'invalid-upstream': {
     severity: 'error',
     summary: 'An upstream combines clusters that cannot share the traffic of one API.',

@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import type { Kind } from '../core/model/kind.js';
 import { type Owner, touch } from './credential-owner.js';
+import { removeEndpointsOf } from './endpoints.js';
 import { columnsOf, HEAD_COLUMNS, HEADS_OF, keyOf, type Ref } from './objects.js';
 import { inTransaction } from './statement.js';
 import type { Head, ReleaseSummary, State, WorkspaceRow } from './tables.js';
@@ -112,7 +113,7 @@ export class WorkspaceTransaction {
     return writes.map((write) => byKey.get(keyOf(write)) as Head);
   }
 
-  /** Removes heads for good, with the credentials of their owners. Their history stays. */
+  /** Removes heads for good, with the credentials of their owners and the endpoints registered for them. Their history stays. */
   async removeHeads(refs: readonly Ref[]): Promise<void> {
     if (refs.length === 0) return;
     const { kinds, names } = columnsOf(refs);
@@ -128,6 +129,10 @@ export class WorkspaceTransaction {
       parameters,
     );
     for (const owner of owned as Owner[]) await touch(this, owner);
+    await removeEndpointsOf(
+      this,
+      refs.flatMap(({ kind, name }) => (kind === 'cluster' ? [name] : [])),
+    );
   }
 
   /**

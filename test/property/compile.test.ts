@@ -53,6 +53,18 @@ const credentials: fc.Arbitrary<NonNullable<Step['credentials']>[number]> = fc
     fc.array(credential(owner.name), { maxLength: 2 }).map((list) => ({ ...owner, credentials: list })),
   );
 
+const registered: fc.Arbitrary<NonNullable<Step['endpoints']>[number]> = fc.record({
+  cluster: a.clusterName,
+  endpoints: fc.uniqueArray(
+    fc.record({
+      host: fc.constantFrom('10.0.0.1', '10.0.0.9', '::1'),
+      port: fc.constantFrom(80, 81),
+      weight: fc.constantFrom(1, 5),
+    }),
+    { maxLength: 3, selector: ({ host, port }) => `${host} ${port}` },
+  ),
+});
+
 /** One edit: of one object, of several at once (moves of hosts, say), removals, or credentials. */
 const upsert = (release: number): fc.Arbitrary<StoredObject> =>
   fc.oneof(
@@ -74,6 +86,7 @@ const step = (release: number): fc.Arbitrary<Step> =>
     upserts: fc.array(upsert(release), { maxLength: 3 }),
     removals: fc.array(removal, { maxLength: 2 }),
     credentials: fc.array(credentials, { maxLength: 1 }),
+    endpoints: fc.array(registered, { maxLength: 1 }),
   });
 
 /** Names and versions of everything a compiler serves; a version is the hash of the content. */
@@ -96,8 +109,10 @@ function summary({ diagnostics, fleets, groupReleases, recompiled }: Update): st
 class Ledger {
   readonly objects = new Map<string, StoredObject>();
   readonly credentials = new Map<string, NonNullable<Step['credentials']>[number]>();
+  /** Unlike credentials these outlive a cluster that goes out of force: who registered may not know. */
+  readonly endpoints = new Map<string, NonNullable<Step['endpoints']>[number]>();
 
-  take({ upserts, removals, credentials = [] }: Step): void {
+  take({ upserts, removals, credentials = [], endpoints = [] }: Step): void {
     const kept = new Set(upserts.map((o) => `${o.kind} ${o.name}`));
     for (const { kind, name } of removals) {
       const key = `${kind} ${name}`;
@@ -106,6 +121,7 @@ class Ledger {
     }
     for (const object of upserts) this.objects.set(`${object.kind} ${object.name}`, object);
     for (const entry of credentials) this.credentials.set(`${entry.kind} ${entry.name}`, entry);
+    for (const entry of endpoints) this.endpoints.set(entry.cluster, entry);
   }
 }
 
@@ -168,6 +184,7 @@ describe('the compiler', () => {
         upserts: [...ledger.objects.values()].reverse(),
         removals: [],
         credentials: [...ledger.credentials.values()].reverse(),
+        endpoints: [...ledger.endpoints.values()].reverse(),
         groupReleases: compiler.groupReleases(),
       });
       expect(load.diagnostics.filter((d) => d.severity === 'error')).toEqual([]);

@@ -1,4 +1,5 @@
 import type { Credential } from '../ir/app.js';
+import type { EndpointIr } from '../ir/cluster.js';
 import type { SpecOf } from '../model/definitions.js';
 import type { Kind } from '../model/kind.js';
 import { type Journal, Relation } from './journal.js';
@@ -40,6 +41,7 @@ export class Objects {
     app: new Map(),
   };
   readonly #credentials = new Map<string, readonly Credential[]>();
+  readonly #registered = new Map<string, readonly EndpointIr[]>();
   readonly apisOfGroup = new Relation();
   readonly apisOfCluster = new Relation();
   readonly groupsOfHost = new Relation();
@@ -60,6 +62,11 @@ export class Objects {
 
   credentials({ kind, name }: Owner): readonly Credential[] {
     return this.#credentials.get(`${kind}\n${name}`) ?? [];
+  }
+
+  /** Endpoints registered for the cluster, whether or not it is in force; the same list until they change. */
+  registered(cluster: string): readonly EndpointIr[] {
+    return this.#registered.get(cluster) ?? NONE;
   }
 
   /** Names of the objects of `kind` that have this id; more than one is a fault. */
@@ -102,6 +109,11 @@ export class Objects {
     else journal.delete(this.#credentials, key);
   }
 
+  setRegistered(journal: Journal, cluster: string, endpoints: readonly EndpointIr[]): void {
+    if (endpoints.length > 0) journal.set(this.#registered, cluster, endpoints);
+    else journal.delete(this.#registered, cluster);
+  }
+
   #link(journal: Journal, object: StoredObject): void {
     journal.set(this.#byKind[object.kind] as Map<string, StoredObject>, object.name, object);
     for (const [relation, left] of this.#relations(object)) relation.add(journal, left, object.name);
@@ -139,6 +151,8 @@ export class Objects {
     }
   }
 }
+
+const NONE: readonly EndpointIr[] = Object.freeze([]);
 
 /** Names of the clusters an API sends requests to, each once. */
 export function clustersOf({ spec: { upstream } }: StoredObject<'api'>): string[] {

@@ -7,6 +7,7 @@ import { byText } from './frozen.js';
 import { linkOf } from './group-content.js';
 import { checkMatches } from './matches.js';
 import { clustersOf, type Objects, type Owner, type StoredObject, serves, type Touched } from './objects.js';
+import { discoveryOf } from './resolve-cluster.js';
 
 /** Names that are listed in one message before "and n more". */
 const MOST_NAMED = 3;
@@ -50,7 +51,8 @@ class Check {
   }
 
   upserted(object: StoredObject, before: StoredObject | undefined): void {
-    this.found.push(...checkSpec(object.kind, object.spec));
+    const registered = object.kind === 'cluster' && this.#objects.registered(object.name).length > 0;
+    this.found.push(...checkSpec(object.kind, object.spec).filter(({ code }) => code !== 'no-endpoint' || !registered));
     this.#id(object);
     if (object.kind === 'fleet') this.#fleet(object, before as StoredObject<'fleet'> | undefined);
     else if (object.kind === 'cluster') this.#cluster(object, before as StoredObject<'cluster'> | undefined);
@@ -137,7 +139,13 @@ class Check {
     return group !== undefined && serves(fleet.name, group);
   }
 
-  #cluster({ name, spec }: StoredObject<'cluster'>, before: StoredObject<'cluster'> | undefined): void {
+  #cluster(cluster: StoredObject<'cluster'>, before: StoredObject<'cluster'> | undefined): void {
+    const { name, spec } = cluster;
+    const registered = this.#objects.registered(name).length;
+    if (registered > 0 && discoveryOf(spec) === 'dns') {
+      const message = `${registered} endpoints are registered for the cluster "${name}", but its own are DNS names: the registered ones get no requests.`;
+      this.#tell(cluster, 'unused-registration', '/endpoints', message, 'List IP addresses, or leave the list empty.');
+    }
     if (spec.authentication !== 'secret' || before?.spec.authentication === 'secret') return;
     for (const user of [...this.#objects.apisOfCluster.of(name)].sort()) {
       const api = this.#objects.find('api', user);

@@ -1,19 +1,25 @@
-import type { ClusterIr } from '../ir/cluster.js';
-import { ipVersion } from '../model/host.js';
+import type { ClusterIr, EndpointIr } from '../ir/cluster.js';
+import { canonicalIp, ipVersion } from '../model/host.js';
 import { byText, frozen } from './frozen.js';
 import type { StoredObject } from './objects.js';
 
-/** The cluster with everything defaulted. Its endpoints are all of one sort (a rule of the model). */
-export function resolveCluster({ id, name, spec }: StoredObject<'cluster'>): ClusterIr {
+/**
+ * The cluster with everything defaulted. Its endpoints are all of one sort (a rule of the model).
+ *
+ * @param registered join those of the definition where these are IP addresses; what is registered under the same address counts.
+ */
+export function resolveCluster(
+  { id, name, spec }: StoredObject<'cluster'>,
+  registered: readonly EndpointIr[] = [],
+): ClusterIr {
   const { healthCheck, outlierDetection, tls } = spec;
+  const discovery = discoveryOf(spec);
   return frozen<ClusterIr>({
     id,
     name,
     protocol: spec.protocol ?? 'http1',
-    discovery: spec.endpoints.every(({ host }) => ipVersion(host) !== undefined) ? 'eds' : 'dns',
-    endpoints: spec.endpoints
-      .map(({ host, port, weight }) => ({ host: host.toLowerCase(), port, weight: weight ?? 1 }))
-      .sort((a, b) => byText(a.host, b.host) || a.port - b.port),
+    discovery,
+    endpoints: joined(spec, discovery === 'eds' ? registered : []),
     loadBalancing: spec.loadBalancing ?? 'round_robin',
     connectTimeoutMs: spec.connectTimeoutMs ?? 1000,
     circuitBreaker: {
@@ -41,4 +47,17 @@ export function resolveCluster({ id, name, spec }: StoredObject<'cluster'>): Clu
     }),
     ...(tls && { tls: { ...tls } }),
   });
+}
+
+/** How Envoy learns of the endpoints: told by us, or by resolving their names. */
+export function discoveryOf({ endpoints }: StoredObject<'cluster'>['spec']): ClusterIr['discovery'] {
+  return endpoints.every(({ host }) => ipVersion(host) !== undefined) ? 'eds' : 'dns';
+}
+
+function joined({ endpoints }: StoredObject<'cluster'>['spec'], registered: readonly EndpointIr[]): EndpointIr[] {
+  const own = endpoints.map(
+    ({ host, port, weight }): EndpointIr => ({ host: host.toLowerCase(), port, weight: weight ?? 1 }),
+  );
+  const byAddress = new Map([...own, ...registered].map((e) => [`${canonicalIp(e.host)}\n${e.port}`, e]));
+  return [...byAddress.values()].sort((a, b) => byText(a.host, b.host) || a.port - b.port);
 }

@@ -1,15 +1,22 @@
 import type { Resource } from '../ads/resource.js';
-import type { ClusterIr } from '../ir/cluster.js';
-import { clusterResources } from '../xds/resources.js';
+import type { ClusterIr, EndpointIr } from '../ir/cluster.js';
+import { clusterResources, endpointResource } from '../xds/resources.js';
 import type { FleetTable, GroupChanges } from './fleet-table.js';
 import type { Journal } from './journal.js';
 import type { Objects, StoredObject } from './objects.js';
 import { resolveCluster } from './resolve-cluster.js';
 
+interface Compiled {
+  readonly ir: ClusterIr;
+  /** The cluster first. */
+  readonly resources: readonly Resource[];
+  readonly registered: readonly EndpointIr[];
+}
+
 /** Keeps in the tables of fleets exactly the clusters that their groups use; compiles each cluster once for all fleets. */
 export class UsedClusters {
   readonly #objects: Objects;
-  readonly #compiled = new WeakMap<StoredObject<'cluster'>, { ir: ClusterIr; resources: readonly Resource[] }>();
+  readonly #compiled = new WeakMap<StoredObject<'cluster'>, Compiled>();
 
   constructor(objects: Objects) {
     this.#objects = objects;
@@ -29,7 +36,7 @@ export class UsedClusters {
   /**
    * Updates the groups of a fleet, and its clusters with them.
    *
-   * @param changed clusters the change touched, with what they were before, if they were.
+   * @param changed clusters the change touched, or whose registered endpoints it did, with what they were before, if they were.
    */
   update(
     journal: Journal,
@@ -53,11 +60,15 @@ export class UsedClusters {
     }
   }
 
-  #compile(cluster: StoredObject<'cluster'>): { ir: ClusterIr; resources: readonly Resource[] } {
+  /** Of a cluster that is as it was, only the endpoints are compiled anew when those that registered have changed. */
+  #compile(cluster: StoredObject<'cluster'>): Compiled {
+    const registered = this.#objects.registered(cluster.name);
     const known = this.#compiled.get(cluster);
-    if (known) return known;
-    const ir = resolveCluster(cluster);
-    const compiled = { ir, resources: clusterResources(ir) };
+    if (known?.registered === registered) return known;
+    const ir = resolveCluster(cluster, registered);
+    const [own] = known?.resources ?? [];
+    const resources = own && ir.discovery === 'eds' ? [own, endpointResource(ir)] : clusterResources(ir);
+    const compiled = { ir, resources, registered };
     this.#compiled.set(cluster, compiled);
     return compiled;
   }

@@ -1,3 +1,5 @@
+import type { Place } from './place.js';
+
 export interface ClusterIr {
   readonly id: string;
   readonly name: string;
@@ -33,4 +35,6 @@ export interface EndpointIr {
   readonly host: string;
   readonly port: number;
   readonly weight: number;
+  /** Absent: it is not said where the endpoint stands. */
+  readonly place?: Place;
 }

@@ -1,11 +1,11 @@
 import { X509Certificate } from 'node:crypto';
 import type { ClusterSpec } from './cluster.js';
-import type { Report } from './fault.js';
+import { type Report, reportFault } from './fault.js';
 import { canonicalIp, ipVersion, isDnsName } from './host.js';
+import { addressFault } from './rules-endpoint.js';
 
 /** Ids of clusters the bootstrap brings begin so. */
 const RESERVED_ID = /^paifang_/;
-const UNSPECIFIED: ReadonlySet<string> = new Set(['0.0.0.0', '::', '255.255.255.255']);
 
 /** Endpoints can be called, are all IP addresses or all DNS names, and are listed once; TLS settings can be loaded. */
 export function checkCluster(spec: ClusterSpec, report: Report): void {
@@ -37,38 +37,18 @@ function checkEndpoints(endpoints: ClusterSpec['endpoints'], report: Report): vo
       'no-endpoint',
       '/endpoints',
       'The cluster has no endpoint; requests to it are answered with 4000.',
-      'Add a host and port.',
+      'Add a host and port, or let endpoints register.',
     );
   }
   const seen = new Set<string>();
   let kind: 'IP address' | 'DNS name' | undefined;
   for (const [i, { host, port }] of endpoints.entries()) {
     const path = `/endpoints/${i}`;
+    const fault = addressFault(host);
+    reportFault(report, 'invalid-endpoint', `${path}/host`, fault);
     const version = ipVersion(host);
-    if (!version && !isDnsName(host.replace(/\.$/, ''))) {
-      const bare = /^\[(.*)\]$/.exec(host)?.[1] ?? '';
-      const hint = ipVersion(bare)
-        ? `Write ${bare}, without brackets.`
-        : /:\d+$/.test(host)
-          ? 'Put the port into the field port.'
-          : 'Write an IP address such as 10.0.0.1 or a name such as orders.internal.';
-      report(
-        'invalid-endpoint',
-        `${path}/host`,
-        `${JSON.stringify(host)} is neither an IP address nor a DNS name.`,
-        hint,
-      );
-      continue;
-    }
+    if (fault && !version) continue;
     const canonical = version ? canonicalIp(host) : host.toLowerCase();
-    if (UNSPECIFIED.has(canonical)) {
-      report(
-        'invalid-endpoint',
-        `${path}/host`,
-        `"${host}" is an address that nothing can be sent to.`,
-        'Write the address of the backend, 127.0.0.1 for this machine.',
-      );
-    }
     const key = `${canonical}\n${port}`;
     if (seen.has(key)) {
       report(

@@ -41,7 +41,12 @@ export function clusterResources(cluster: ClusterIr): Resource[] {
   const name = clusterName(cluster);
   const own = encoded(TYPE.cluster, name, ClusterSchema, clusterOf(cluster));
   if (cluster.discovery === 'dns') return [own];
-  return [own, encoded(TYPE.endpoint, name, ClusterLoadAssignmentSchema, loadAssignment(cluster))];
+  return [own, endpointResource(cluster)];
+}
+
+/** The endpoints of a cluster, where they are delivered apart from it. */
+export function endpointResource(cluster: ClusterIr): Resource {
+  return encoded(TYPE.endpoint, clusterName(cluster), ClusterLoadAssignmentSchema, loadAssignment(cluster));
 }
 
 /** What Envoys are told of their fleet: its listeners. They do not change when groups, clusters or endpoints do. */

@@ -1,0 +1,34 @@
+import type { EntityManager } from 'typeorm';
+import type { Change } from '../core/compile.js';
+import type { EndpointIr } from '../core/ir/cluster.js';
+import { type CredentialList, openCredentials } from '../store/credentials.js';
+import { endpointsSince, type NewEndpoint } from '../store/endpoints.js';
+import type { MasterKey } from '../store/master-key.js';
+
+/** What is joined to objects in force and needs no release: keys, and endpoints that registered. Empty parts are left out. */
+export type Joined = Pick<Change, 'credentials' | 'endpoints'>;
+
+/** The lists that changed after the revision `since` of the workspace; 0: all. Cost: those lists. */
+export async function joinedSince(
+  manager: EntityManager,
+  masterKey: MasterKey,
+  workspace: string,
+  since: number,
+): Promise<Joined> {
+  const lists = await openCredentials(manager, masterKey, workspace, { since });
+  const registered = await endpointsSince(manager, workspace, since);
+  return {
+    ...(lists.length > 0 && { credentials: lists.map(credentialsOf) }),
+    ...(registered.length > 0 && {
+      endpoints: registered.map(({ cluster, endpoints }) => ({ cluster, endpoints: endpoints.map(endpointOf) })),
+    }),
+  };
+}
+
+export function credentialsOf({ kind, name, credentials }: CredentialList): NonNullable<Change['credentials']>[number] {
+  return { kind, name, credentials };
+}
+
+function endpointOf({ host, port, weight, region, zone, room }: NewEndpoint): EndpointIr {
+  return { host, port, weight, ...(region !== '' && { place: { region, zone, room } }) };
+}
