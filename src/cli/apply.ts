@@ -3,10 +3,11 @@ import type { Command } from 'commander';
 import { AdminClient, type ServerOptions, withServer, workspaceOf } from './admin.js';
 import { type ObjectChange, printDifference } from './difference.js';
 import { CliError, EXIT, usage } from './exit.js';
+import { exitOf, printWait, type WaitOptions, waiting, withWait } from './receipt.js';
 import { namesOf, type Outcome, printWarnings, workspacePath } from './resources.js';
 import { action, json, line, paint } from './terminal.js';
 
-interface ApplyOptions extends ServerOptions {
+interface ApplyOptions extends ServerOptions, WaitOptions {
   readonly filename: string;
   readonly prune?: boolean;
   readonly dryRun?: boolean;
@@ -17,7 +18,7 @@ interface ApplyOptions extends ServerOptions {
 
 /** `paifang apply`: makes a workspace hold what a file says, as one atomic change set. */
 export function addApply(program: Command): void {
-  withServer(program.command('apply'))
+  withWait(withServer(program.command('apply')))
     .requiredOption('-f, --filename <file>', 'definitions file, YAML or JSON; - for standard input')
     .option('--prune', 'also delete what the workspace holds and the file does not')
     .option('--dry-run', 'let the controller check everything, change nothing')
@@ -67,11 +68,13 @@ async function apply(options: ApplyOptions) {
     return EXIT.ok;
   }
   await confirm(options, changes.length + plan.published.length);
-  const { body: outcome } = await admin.ask<Outcome>('POST', path, changeSet);
+  const waits = waiting(options);
+  const { body: outcome } = await waits.admin.ask<Outcome>('POST', `${path}${waits.query}`, changeSet);
   if (options.json) json(outcome);
   else if (outcome.release === null) line('Stored as drafts; traffic is unchanged.');
   else line(paint('green', `Release ${outcome.release} of workspace ${workspace}.`));
-  return EXIT.ok;
+  if (!options.json) printWait(outcome.receipt);
+  return exitOf(outcome.receipt);
 }
 
 function show(workspace: string, plan: Outcome, changes: readonly ObjectChange[], nothing: boolean): void {

@@ -18,6 +18,7 @@ import { addSign } from './sign.js';
 import { addStatus } from './status.js';
 import { addValidate } from './validate.js';
 import { addVersion } from './version.js';
+import { addWait } from './wait.js';
 import { addWorkspaces } from './workspaces.js';
 
 /** Adds the client verbs to `program`, in the order in which help shows them. */
@@ -31,7 +32,7 @@ export function addClientCommands(program: Command): void {
   const exit = (error: { exitCode: number }): never => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage);
   for (const command of [program, ...program.commands]) command.exitOverride(exit);
 
-  for (const add of [addValidate, addCompile, addDiff, addApply, addDump, addGet, addPublish, addReleases])
+  for (const add of [addValidate, addCompile, addDiff, addApply, addDump, addGet, addPublish, addReleases, addWait])
     add(program);
   for (const add of [addWorkspaces, addCredentials, addLogs, addParseLog, addCodes, addSign, addCurl]) add(program);
   for (const add of [addStatus, addBootstrap, addVersion]) add(program);

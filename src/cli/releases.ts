@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { AdminClient, countOf, type ServerOptions, withServer, workspaceOf } from './admin.js';
 import { type ObjectChange, printDifference } from './difference.js';
 import { EXIT } from './exit.js';
+import { exitOf, printReceipt, printWait, type Receipt, type WaitOptions, waiting, withWait } from './receipt.js';
 import { namesOf, type Outcome, printWarnings, releaseNumber, workspacePath } from './resources.js';
 import { facts, table } from './table.js';
 import { action, json, line } from './terminal.js';
@@ -43,14 +44,14 @@ Examples:
     .action(action(list));
   withServer(releases.command('show'))
     .argument('<release>', 'number')
-    .description('Shows one release.')
+    .description('Shows one release: what it changed, how it came about, and what became of it at every node.')
     .action(action(show));
   withServer(releases.command('compare'))
     .argument('<from>', 'number')
     .argument('<to>', 'number')
     .description('Shows what changed from one release to another. Exit status as diff(1): 0 same, 1 different.')
     .action(action(compare));
-  withServer(releases.command('rollback'))
+  withWait(withServer(releases.command('rollback')))
     .argument('<release>', 'number')
     .description('Publishes what an earlier release held, as a new release. Drafts are kept.')
     .option('-m, --message <text>', 'why')
@@ -79,7 +80,7 @@ async function list(options: ServerOptions & { limit: string }): Promise<void> {
 
 async function show(text: string, options: ServerOptions): Promise<void> {
   const path = `${workspacePath(workspaceOf(options))}/releases/${releaseNumber(text)}`;
-  const { body } = await new AdminClient(options).ask<Release>('GET', path);
+  const { body } = await new AdminClient(options).ask<Release & { readonly receipt: Receipt }>('GET', path);
   if (options.json) {
     json(body);
     return;
@@ -96,6 +97,8 @@ async function show(text: string, options: ServerOptions): Promise<void> {
       ['removed', `${removed}${removed > 0 ? `: ${objects.removed.join(', ')}` : ''}`],
     ]),
   );
+  line();
+  printReceipt(body.receipt);
 }
 
 interface Comparison {
@@ -111,17 +114,20 @@ async function compare(from: string, to: string, options: ServerOptions) {
   return body.objects.length === 0 ? EXIT.ok : EXIT.finding;
 }
 
-async function rollback(text: string, options: ServerOptions & { message?: string }): Promise<void> {
+async function rollback(text: string, options: ServerOptions & WaitOptions & { message?: string }) {
   const number = releaseNumber(text);
-  const path = `${workspacePath(workspaceOf(options))}/releases/${number}/rollback`;
+  const { admin, query } = waiting(options);
+  const path = `${workspacePath(workspaceOf(options))}/releases/${number}/rollback${query}`;
   const message = options.message === undefined ? {} : { message: options.message };
-  const { body } = await new AdminClient(options).ask<Outcome>('POST', path, message);
+  const { body } = await admin.ask<Outcome>('POST', path, message);
   if (options.json) {
     json(body);
-    return;
+    return exitOf(body.receipt);
   }
   printWarnings(body);
   if (body.release === null) line(`Release ${number} is what is in force already.`);
   else line(`Release ${body.release} holds what release ${number} held.`);
   if (body.kept && body.kept.length > 0) line(`Unpublished edits are kept: ${namesOf(body.kept).join(', ')}.`);
+  printWait(body.receipt);
+  return exitOf(body.receipt);
 }

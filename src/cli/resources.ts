@@ -4,6 +4,7 @@ import type { AdminClient } from './admin.js';
 import type { ObjectChange } from './difference.js';
 import type { Fault } from './exit.js';
 import { usage } from './exit.js';
+import type { Receipt } from './receipt.js';
 import { note, paint, visible } from './terminal.js';
 
 /** An object as the admin API shows it. */
@@ -37,6 +38,8 @@ export interface Outcome {
   /** Of a rollback: objects whose unpublished edits stay. */
   readonly kept?: readonly ObjectName[];
   readonly diagnostics: readonly Fault[];
+  /** What became of it, when that was waited for. */
+  readonly receipt?: Receipt;
 }
 
 /** `kind name` of each, safe to print. */

@@ -16,15 +16,21 @@ interface Status {
     readonly fleets: readonly string[];
     readonly fault?: string;
   }[];
-  readonly streams: readonly Stream[];
+  readonly nodes: readonly Node[];
 }
-interface Stream {
+interface Node {
   readonly node: string;
   readonly fleet: string;
-  readonly userAgent?: string;
-  readonly connectedAtMs?: number;
-  readonly unanswered?: number;
-  readonly refused?: readonly unknown[];
+  readonly role: 'envoy' | 'edge' | 'other';
+  readonly beside: string | null;
+  readonly state: 'in-step' | 'behind' | 'stuck' | 'refusing' | 'away' | 'silent';
+  readonly why: string | null;
+  readonly release: number | null;
+  readonly drift: number;
+  readonly version: string;
+  readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
+  readonly upSince: string;
+  readonly replica: string;
 }
 
 /** `paifang status`: how a controller and its nodes are. */
@@ -32,11 +38,16 @@ export function addStatus(program: Command): void {
   withServer(program.command('status'))
     .summary('show how the controller and its nodes are')
     .description(
-      'Shows the controller, what it depends on, the release in force of each workspace, and the Envoys and edges that are connected: how many messages each has not answered yet and what it has refused.',
+      'Shows the controller, what it depends on, the release in force of each workspace, and the Envoys and edges of all controllers: the release each has in force, what it has yet to take (drift), since when it is up, and which are stuck, refuse something or have fallen silent, and why.',
     )
     .addHelpText(
       'after',
-      "\nExamples:\n  paifang status\n  paifang status --json | jq '.streams[] | select(.refused != [])'",
+      `
+A node is stuck when it has been behind for 10 s, silent when no controller has seen it for 15 s.
+
+Examples:
+  paifang status
+  paifang status --json | jq '.nodes[] | select(.state != "in-step")'`,
     )
     .action(action(status));
 }
@@ -58,32 +69,47 @@ async function status(options: ServerOptions): Promise<void> {
       table(body.workspaces, [
         { head: 'WORKSPACE', cell: (w) => w.workspace },
         { head: 'RELEASE', cell: (w) => w.release, right: true },
-        { head: 'FLEETS', cell: (w) => w.fleets.join(', '), flexible: true },
+        {
+          head: 'FLEETS',
+          cell: (w) => w.fleets.map((fleet) => fleetLine(fleet, body.nodes)).join(', '),
+          flexible: true,
+        },
         { head: 'FAULT', cell: (w) => w.fault, flexible: true },
       ]),
     );
   }
   line();
-  if (body.streams.length === 0) line('No node is connected.');
-  else printStreams(body.streams);
+  if (body.nodes.length === 0) line('No node is connected.');
+  else printNodes(body.nodes);
 }
 
-function printStreams(streams: readonly Stream[]): void {
+/** A fleet with how many of its nodes are in step. */
+function fleetLine(fleet: string, nodes: readonly Node[]): string {
+  const own = nodes.filter((node) => node.fleet === fleet);
+  if (own.length === 0) return fleet;
+  return `${fleet} (${own.filter(({ state }) => state === 'in-step').length}/${own.length} in step)`;
+}
+
+function printNodes(nodes: readonly Node[]): void {
   line(
-    table(streams, [
-      { head: 'NODE', cell: (s) => s.node },
-      { head: 'FLEET', cell: (s) => s.fleet },
-      { head: 'IS', cell: (s) => s.userAgent || 'edge' },
+    table(nodes, [
+      { head: 'NODE', cell: (n) => n.node },
+      { head: 'FLEET', cell: (n) => n.fleet },
+      { head: 'IS', cell: (n) => n.version || n.role },
+      { head: 'BESIDE', cell: (n) => n.beside, flexible: true },
       {
-        head: 'SINCE',
-        cell: (s) => (s.connectedAtMs === undefined ? undefined : new Date(s.connectedAtMs).toISOString()),
+        head: 'WHERE',
+        cell: ({ locality: { region, zone, subZone } }) => [region, zone, subZone].filter(Boolean).join('/'),
       },
-      { head: 'UNANSWERED', cell: (s) => s.unanswered, right: true },
-      { head: 'REFUSED', cell: (s) => s.refused?.length, right: true },
+      { head: 'STATE', cell: (n) => n.state },
+      { head: 'RELEASE', cell: (n) => n.release, right: true },
+      { head: 'DRIFT', cell: (n) => n.drift, right: true },
+      { head: 'UP SINCE', cell: (n) => n.upSince },
+      { head: 'CONTROLLER', cell: (n) => n.replica, flexible: true },
     ]),
   );
-  for (const { node, refused } of streams) {
-    for (const refusal of refused ?? [])
-      line(paint('red', `${visible(node)} refused: ${visible(JSON.stringify(refusal))}`));
+  for (const { node, state, why } of nodes) {
+    if (why !== null)
+      line(paint(state === 'away' || state === 'behind' ? 'yellow' : 'red', visible(`${node} is ${state}: ${why}`)));
   }
 }

@@ -110,8 +110,8 @@ export function receiptView(known: {
     : counting.every(({ state }) => state === 'acked')
       ? 'acked'
       : 'pending';
-  // A node that was refused and has something later by now did not acknowledge this one.
-  const last = Math.max(...counting.flatMap(({ ackedMs }) => ackedMs ?? []));
+  // Nodes that went since acknowledged it all the same; those that refused it and have something later did not.
+  const last = Math.max(...views.flatMap(({ state, ackedMs }) => (state === 'acked' ? (ackedMs ?? []) : [])));
   const settled = counting.every(({ state }) => state !== 'pending');
   return {
     workspace,
