@@ -1,9 +1,10 @@
-import type { Change } from '../core/compile.js';
+import type { Change, Compiler } from '../core/compile.js';
 import { deriveId } from '../core/model/name.js';
 import { keyOf, pendingHeads, type Ref, referrers } from '../store/objects.js';
 import type { Head } from '../store/tables.js';
 import type { Actor, AuditEntry, HeadWrite, WorkspaceTransaction } from '../store/transaction.js';
 import { difference } from './difference.js';
+import type { Hearing } from './judgement.js';
 import type { Live } from './live.js';
 import type { ObjectChange, Outcome } from './outcome.js';
 import { type Fault, faultsOf, invalidDefinitions, notFound, Problem } from './problem.js';
@@ -39,6 +40,7 @@ export class Editor {
 
   /**
    * Carries out what `plan` decides under the lock of the workspace. Nothing is stored when anything throws, or with `dryRun`.
+   * `expected`: objects it will ask for, as far as they are known before.
    * @throws Problem; StoreUnavailable.
    */
   edit(
@@ -46,8 +48,9 @@ export class Editor {
     actor: Actor,
     dryRun: boolean,
     plan: (tx: WorkspaceTransaction) => Promise<Edit>,
+    expected: readonly Ref[] = [],
   ): Promise<Outcome> {
-    return this.live.change(workspace, actor, dryRun, async (tx, compiler, hearing) => {
+    const work = async (tx: WorkspaceTransaction, compiler: Compiler, hearing: Hearing) => {
       const edit = await plan(tx);
       const pointers = new Map((edit.puts ?? []).map((put) => [keyOf(put), put.pointer]));
       const pointerOf = (ref: { kind: string; name: string }) => pointers.get(`${ref.kind}/${ref.name}`) ?? '';
@@ -93,7 +96,8 @@ export class Editor {
       }
       await tx.audit(audit);
       return { outcome, change };
-    });
+    };
+    return this.live.change(workspace, actor, dryRun, work, expected);
   }
 
   /** Stores the heads. @throws Problem with all faults of all puts and deletes. */

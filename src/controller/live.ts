@@ -5,6 +5,7 @@ import { hasErrors } from '../core/diagnostic.js';
 import type { Log } from '../logger.js';
 import { openCredentials } from '../store/credentials.js';
 import type { Notice } from '../store/notifications.js';
+import type { Ref } from '../store/objects.js';
 import { changesBetween, groupReleases, type Version, versionsAt } from '../store/releases.js';
 import type { Store } from '../store/store.js';
 import type { WorkspaceRow } from '../store/tables.js';
@@ -86,7 +87,7 @@ export class Live {
   /**
    * Runs `work` in a transaction of the workspace with a compiler that knows everything released before, and applies the
    * change it returns once that is committed. With `dryRun` nothing is committed nor applied. `work` is done again when it
-   * was adjourned, as it is when another replica was faster.
+   * was adjourned, as it is when another replica was faster. `expected`: objects it will ask for.
    * @throws Problem when there is no such workspace; StoreUnavailable; what `work` throws.
    */
   async change(
@@ -98,6 +99,7 @@ export class Live {
       compiler: Compiler,
       hearing: Hearing,
     ) => Promise<{ outcome: Outcome; change?: Change | undefined }>,
+    expected: readonly Ref[] = [],
   ): Promise<Outcome> {
     const began = performance.now();
     const hearing = new Hearing(this.canary, this.metrics);
@@ -107,14 +109,15 @@ export class Live {
       validatedAt = tx.releasedAt;
       return done;
     };
-    return this.inTurn(workspace, actor, !dryRun, heard, ({ outcome, change }, resident) => {
+    const after = ({ outcome, change }: Awaited<ReturnType<typeof work>>, resident: Resident) => {
       if (change && !dryRun) {
         this.tracker?.stored(workspace, change.release, new Timeline(began, validatedAt, performance.now()));
         this.apply(resident, change);
         this.metrics.published(workspace, (performance.now() - began) / 1000);
       }
       return outcome;
-    });
+    };
+    return this.inTurn(workspace, actor, !dryRun, heard, after, expected);
   }
 
   /** Runs `work`, which changes what needs no release ({@link Joined}), and brings it into force. @throws as {@link change}. */
@@ -139,6 +142,7 @@ export class Live {
     keep: boolean,
     work: (tx: WorkspaceTransaction, compiler: Compiler) => Promise<T>,
     after: (result: T, resident: Resident) => R | Promise<R>,
+    expected: readonly Ref[] = [],
   ): Promise<R> {
     for (;;) {
       const resident = await this.resident(workspace);
@@ -152,6 +156,7 @@ export class Live {
             return { stale: false, result: await work(tx, resident.compiler) };
           },
           (outcome) => keep && !outcome.stale,
+          expected,
         );
         if (written === undefined) throw notFound(`The workspace "${workspace}"`);
         return written.result.stale ? undefined : { result: await after(written.result.result, resident) };

@@ -10,7 +10,7 @@ import type { Store } from '../store/store.js';
 import type { Head } from '../store/tables.js';
 import { STATES } from '../store/tables.js';
 import type { WorkspaceTransaction } from '../store/transaction.js';
-import { Editor } from './editor.js';
+import { type Edit, Editor } from './editor.js';
 import { Live } from './live.js';
 import { mergePatch } from './merge-patch.js';
 import { Answer, Checked, Handles, type Input, operation } from './operation.js';
@@ -229,12 +229,14 @@ function controllerOf(kind: Kind): Class<unknown> {
       const spec = checkedSpec(kind, body);
       let name = params.name;
       let done: WorkspaceTransaction | undefined;
-      const outcome = await this.editor.edit(params.workspace, actor, query.dryRun ?? false, async (tx) => {
+      const plan = async (tx: WorkspaceTransaction): Promise<Edit> => {
         done = tx;
-        const head = await current(tx, kind, params.name, ifMatch, referencesOf(kind, spec));
+        const head = await current(tx, kind, params.name, ifMatch);
         name = sameName(head, spec);
         return { puts: [{ kind, name, spec, pointer: '' }], publish: query.publish ? 'written' : undefined };
-      });
+      };
+      const expected = [{ kind, name: params.name }, ...referencesOf(kind, spec)];
+      const outcome = await this.editor.edit(params.workspace, actor, query.dryRun ?? false, plan, expected);
       return written(this.live.store, params.workspace, kind, name, outcome, 200, {}, done);
     }
 
@@ -294,19 +296,15 @@ export async function existing(store: Store, workspace: string): Promise<void> {
     throw notFound(`The workspace "${workspace}"`, 'Create it with POST /api/v1/workspaces, or correct the name.');
 }
 
-/**
- * The head to change. Asks for `others` in the same breath, which the caller will need.
- * @throws Problem 404, or 412 when it is not at the revision the caller has read.
- */
+/** The head to change. @throws Problem 404, or 412 when it is not at the revision the caller has read. */
 export async function current(
   tx: WorkspaceTransaction,
   kind: Kind,
   nameOrId: string,
   ifMatch: number | '*' | undefined,
-  others: readonly Ref[] = [],
 ): Promise<Head> {
   const ref = { kind, name: nameOrId };
-  const named = (await tx.heads([ref, ...others])).get(keyOf(ref));
+  const named = (await tx.heads([ref])).get(keyOf(ref));
   const head =
     named && named.state !== 'deleted' ? named : await findHead(tx.manager, tx.workspace.name, kind, nameOrId);
   if (!head) throw notFound(`The ${kind} "${nameOrId}" of workspace "${tx.workspace.name}"`);

@@ -17,13 +17,12 @@ export async function connectionOf(manager: EntityManager): Promise<pg.ClientBas
 /** Longer lists are planned for what they hold: a plan for any list takes them for short. */
 const FEW = 100;
 
-/** Runs a statement in the transaction of `manager`; returns its rows. */
-export async function inTransaction<Row extends object>(
-  manager: EntityManager,
+/** Runs a statement; returns its rows. */
+export async function run<Row extends object>(
+  connection: pg.ClientBase,
   statement: Statement,
   values: readonly unknown[],
 ): Promise<Row[]> {
-  const connection = await connectionOf(manager);
   const few = !values.some((value) => Array.isArray(value) && value.length > FEW);
   const query = few ? { ...statement, values: [...values] } : { text: statement.text, values: [...values] };
   return (await connection.query<Row>(query)).rows;

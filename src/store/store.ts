@@ -6,10 +6,10 @@ import type { Log } from '../logger.js';
 import type { MasterKey } from './master-key.js';
 import { MIGRATIONS } from './migrations.js';
 import { type Notice, Notifications } from './notifications.js';
-import type { Page } from './objects.js';
+import { columnsOf, HEADS_OF, type Page, type Ref } from './objects.js';
 import { outage, StoreUnavailable, shown } from './outage.js';
-import { connectionOf } from './statement.js';
-import { Audit, type AuditRow, TABLES, type WorkspaceRow, Workspaces } from './tables.js';
+import { connectionOf, run } from './statement.js';
+import { Audit, type AuditRow, type Head, TABLES, type WorkspaceRow, Workspaces } from './tables.js';
 import { type Actor, WorkspaceTransaction } from './transaction.js';
 
 export interface StoreOptions {
@@ -100,6 +100,8 @@ async function connect(
       lock_timeout: LOCK_LIMIT_MS,
       idle_in_transaction_session_timeout: 60_000,
       keepAlive: true,
+      // What is asked without waiting for the answer before goes out at once: a publication takes three exchanges.
+      pipeline: true,
     },
   });
   try {
@@ -136,7 +138,8 @@ export class Store {
 
   /**
    * Runs `work` under the lock of `workspace` and commits, unless `keep` says of its result that nothing is to be kept. All
-   * or nothing: what `work` throws undoes everything. Undefined when there is no such workspace.
+   * or nothing: what `work` throws undoes everything. Undefined when there is no such workspace. `expected` are objects whose
+   * heads `work` will ask for; they come together with the lock.
    *
    * @throws StoreUnavailable when the database is away.
    */
@@ -145,6 +148,7 @@ export class Store {
     actor: Actor,
     work: (tx: WorkspaceTransaction) => Promise<T>,
     keep: (result: T) => boolean = () => true,
+    expected: readonly Ref[] = [],
   ): Promise<{ result: T } | undefined> {
     return this.reached(async () => {
       const runner = this.source.createQueryRunner();
@@ -152,18 +156,24 @@ export class Store {
       let open = false;
       try {
         open = true;
-        const row = await locked(connection, workspace);
+        const lock = locked(connection, workspace);
+        const { kinds, names } = columnsOf(expected);
+        const heads = expected.length > 0 ? run<Head>(connection, HEADS_OF, [workspace, kinds, names]) : undefined;
+        heads?.catch(() => {}); // told by the lock, or below
+        const row = await lock;
         if (row === undefined) {
           await connection.query('rollback');
           return undefined;
         }
-        const tx = new WorkspaceTransaction(runner.manager, row, actor, new Date());
+        const tx = new WorkspaceTransaction(runner.manager, row, actor, new Date(), connection);
+        if (heads) tx.learn(expected, await heads);
         const result = await work(tx);
         if (!keep(result)) {
+          await tx.settled();
           await connection.query('rollback');
           return { result };
         }
-        await connection.query('commit');
+        await commit(connection, tx);
         open = false;
         // Without it, every look-up goes by statistics of the small tables there were, until autovacuum comes by.
         if (tx.rows >= MANY_ROWS)
@@ -188,9 +198,10 @@ export class Store {
         );
         if (made.length === 0) return false;
         const row = await manager.findOneByOrFail(Workspaces, { name });
-        const tx = new WorkspaceTransaction(manager, row, actor, new Date());
+        const tx = new WorkspaceTransaction(manager, row, actor, new Date(), await connectionOf(manager));
         await tx.audit([{ action: 'workspace created' }]);
         await tx.notify('paifang_release', { workspace: name, number: 0 });
+        await tx.settled();
         return true;
       }),
     );
@@ -330,6 +341,14 @@ async function locked(connection: pg.ClientBase, workspace: string): Promise<Wor
        created_by as "createdBy" from workspace where name = ${pg.escapeLiteral(workspace)} for update`,
   )) as unknown as pg.QueryResult<WorkspaceRow>[];
   return results[1]?.rows[0];
+}
+
+/** Sent behind what is still on its way: of a transaction in which a statement failed, a commit is a rollback. */
+async function commit(connection: pg.ClientBase, tx: WorkspaceTransaction): Promise<void> {
+  const done = connection.query('commit');
+  done.catch(() => {});
+  await tx.settled();
+  if ((await done).command !== 'COMMIT') throw new Error('a statement of the transaction had failed unnoticed');
 }
 
 async function migrate(source: DataSource): Promise<string[]> {

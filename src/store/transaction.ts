@@ -1,9 +1,10 @@
+import type pg from 'pg';
 import type { EntityManager } from 'typeorm';
 import type { Kind } from '../core/model/kind.js';
 import { type Owner, touch } from './credential-owner.js';
 import { removeEndpointsOf } from './endpoints.js';
 import { columnsOf, HEAD_COLUMNS, HEADS_OF, keyOf, type Ref } from './objects.js';
-import { inTransaction } from './statement.js';
+import { run, type Statement } from './statement.js';
 import type { Head, ReleaseSummary, State, WorkspaceRow } from './tables.js';
 
 /** Who changes something, for history and audit. */
@@ -52,6 +53,8 @@ export class WorkspaceTransaction {
   releasedAt: number | undefined;
   /** Heads by key as they are now. Under the lock nobody else changes them, so each is asked for once. */
   readonly #heads = new Map<string, Head | undefined>();
+  /** Statements on their way. Each takes effect after those sent before it; what fails, fails the commit. */
+  readonly #sent: Promise<unknown>[] = [];
 
   constructor(
     /** For reads that must see what this transaction wrote. */
@@ -59,17 +62,35 @@ export class WorkspaceTransaction {
     readonly workspace: Readonly<WorkspaceRow>,
     readonly actor: Actor,
     readonly now: Date,
+    private readonly connection: pg.ClientBase,
   ) {}
+
+  /** Resolves when everything sent so far is done. @throws what the first statement that failed did. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#sent.splice(0));
+  }
+
+  /** Takes over what {@link HEADS_OF} told of `refs`, asked under the lock. */
+  learn(refs: readonly Ref[], found: readonly Head[]): void {
+    for (const ref of refs) this.#heads.set(keyOf(ref), undefined);
+    for (const head of found) this.#heads.set(keyOf(head), head);
+  }
+
+  /** Does not wait for the answer: the commit will. */
+  #send(statement: Statement, values: readonly unknown[], done: (rows: Head[]) => void = () => {}): void {
+    const sent = run<Head>(this.connection, statement, values).then(done);
+    sent.catch(() => {});
+    this.#sent.push(sent);
+  }
 
   /** The heads of `refs` that exist, deleted ones too, by {@link keyOf}. Cost: those not asked for before. */
   async heads(refs: readonly Ref[]): Promise<Map<string, Head>> {
     const unknown = refs.filter((ref) => !this.#heads.has(keyOf(ref)));
     if (unknown.length > 0) {
       const { kinds, names } = columnsOf(unknown);
-      const found = await inTransaction<Head>(this.manager, HEADS_OF, [this.workspace.name, kinds, names]);
-      for (const ref of unknown) this.#heads.set(keyOf(ref), undefined);
-      for (const head of found) this.#heads.set(keyOf(head), head);
+      this.learn(unknown, await run<Head>(this.connection, HEADS_OF, [this.workspace.name, kinds, names]));
     }
+    await this.settled();
     const heads = new Map<string, Head>();
     for (const ref of refs) {
       const head = this.#heads.get(keyOf(ref));
@@ -93,7 +114,7 @@ export class WorkspaceTransaction {
     const pairs = writes.flatMap(({ kind, name, state, references }) =>
       state === 'deleted' ? [] : references.map((to) => ({ kind, name, to_kind: to.kind, to_name: to.name })),
     );
-    const stored = await inTransaction<Head>(this.manager, PUT_HEADS, [
+    const stored = await run<Head>(this.connection, PUT_HEADS, [
       this.workspace.name,
       writes.map(({ kind }) => kind),
       this.now,
@@ -155,7 +176,7 @@ export class WorkspaceTransaction {
       objects: { published: named(upserts), removed: named(removals) },
     };
     const { kinds, names: all } = columnsOf([...upserts, ...removals]);
-    const standing = await inTransaction<Head>(this.manager, RELEASE, [
+    const values = [
       workspace,
       number,
       kinds,
@@ -170,8 +191,10 @@ export class WorkspaceTransaction {
       [...upserts.map(({ id }) => id), ...removals.map(() => null)],
       [...upserts.map(({ spec }) => JSON.stringify(spec)), ...removals.map(() => null)],
       JSON.stringify({ workspace, number }),
-    ]);
-    for (const head of standing) this.#heads.set(keyOf(head), head);
+    ];
+    this.#send(RELEASE, values, (standing) => {
+      for (const head of standing) this.#heads.set(keyOf(head), head);
+    });
     return number;
   }
 
@@ -186,13 +209,7 @@ export class WorkspaceTransaction {
       message: entry.message,
       changes: bounded(entry.changes),
     }));
-    await inTransaction(this.manager, AUDIT, [
-      this.workspace.name,
-      JSON.stringify(rows),
-      this.now,
-      this.actor.name,
-      this.actor.requestId,
-    ]);
+    this.#send(AUDIT, [this.workspace.name, JSON.stringify(rows), this.now, this.actor.name, this.actor.requestId]);
   }
 
   /** Payloads hold names and numbers only: they are limited to 8,000 bytes. Delivered at commit, once. */

@@ -137,6 +137,53 @@ describe('releases', () => {
   });
 });
 
+it('what nobody waited for fails the commit, and nothing of the transaction is kept', async () => {
+  const store = await opened();
+  await store.createWorkspace('unwatched', null, actor);
+  const head = {
+    kind: 'group',
+    name: 'g',
+    id: 'g',
+    spec: {},
+    state: 'draft',
+    references: [],
+    action: 'created',
+  } as const;
+  const failing = store.write('unwatched', actor, async (tx) => {
+    await tx.putHeads([head]);
+    await tx.release([], [], { message: '', groupReleases: { g: 1.5 } });
+    await tx.audit([{ action: 'released' }]);
+  });
+  await expect(failing).rejects.toThrow('invalid input syntax for type integer');
+  expect((await store.findWorkspace('unwatched'))?.release).toBe(0);
+  const left = await store.write('unwatched', actor, (tx) => tx.heads([head]));
+  expect(left?.result.size).toBe(0);
+  const { items } = await store.auditOf({ workspace: 'unwatched' }, 10);
+  expect(items.map(({ action }) => action)).toEqual(['workspace created']);
+});
+
+it('heads that come with the lock are those of after it', async () => {
+  const store = await opened();
+  await store.createWorkspace('queue', null, actor);
+  const ref = { kind: 'group', name: 'g' } as const;
+  const put = (n: number) =>
+    ({ ...ref, id: 'g', spec: { n }, state: 'draft', references: [], action: 'changed' }) as const;
+  const add = () =>
+    store.write(
+      'queue',
+      actor,
+      async (tx) => {
+        const n = Number((await tx.heads([ref])).get('group/g')?.spec.n ?? 0);
+        await tx.putHeads([put(n + 1)]);
+      },
+      undefined,
+      [ref],
+    );
+  await Promise.all(Array.from({ length: 20 }, add));
+  const found = await store.write('queue', actor, (tx) => tx.heads([ref]));
+  expect(found?.result.get('group/g')).toMatchObject({ revision: 20, spec: { n: 20 } });
+});
+
 describe('the master key', () => {
   it('opens what it sealed, for the same owner only, and notices every changed byte', () => {
     fc.assert(
