@@ -27,3 +27,12 @@ export async function run<Row extends object>(
   const query = few ? { ...statement, values: [...values] } : { text: statement.text, values: [...values] };
   return (await connection.query<Row>(query)).rows;
 }
+
+/** Runs a statement in the transaction of `manager`; returns its rows. */
+export async function inTransaction<Row extends object>(
+  manager: EntityManager,
+  statement: Statement,
+  values: readonly unknown[],
+): Promise<Row[]> {
+  return run(await connectionOf(manager), statement, values);
+}
