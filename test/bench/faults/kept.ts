@@ -1,0 +1,56 @@
+import { type Child, startChild } from '../../support/child.js';
+import { onCleanup } from '../../support/cleanup.js';
+
+/** A process that is started again when it ends, as systemd does with Restart=always. */
+export class Kept {
+  /** Ends that nobody asked for, with the last words of the process: each is a fault of the product. */
+  readonly died: string[] = [];
+  #child: Child;
+  #expected = false;
+  #over = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    readonly name: string,
+    private readonly command: string,
+    private readonly args: readonly string[],
+    private readonly options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv },
+    private readonly restartMs: number,
+  ) {
+    this.#child = this.#start();
+    onCleanup(() => {
+      this.#over = true;
+      clearTimeout(this.#timer);
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  output(): string {
+    return this.#child.output();
+  }
+
+  /** Sends a signal to the process that runs now. SIGKILL and SIGTERM are ends that were asked for. */
+  signal(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): void {
+    if (signal === 'SIGKILL' || signal === 'SIGTERM') this.#expected = true;
+    this.#child.process.kill(signal);
+  }
+
+  #start(): Child {
+    const child = startChild(this.command, this.args, this.options);
+    void child.exited.then((code) => {
+      if (this.#over) return;
+      if (!this.#expected) {
+        const words = child.output().trimEnd().split('\n').slice(-12).join('\n    ');
+        this.died.push(`${this.name} ended by itself (${code ?? child.process.signalCode}):\n    ${words}`);
+      }
+      this.#expected = false;
+      this.#timer = setTimeout(() => {
+        this.#child = this.#start();
+      }, this.restartMs);
+    });
+    return child;
+  }
+}
