@@ -72,7 +72,8 @@ export class Receipts {
         if (here || left <= 0) {
           // The bound holds for the database too.
           if (looking) await Promise.race([looking, signal.within(Math.max(left, 0))]);
-          if (looking && left > 0) continue;
+          // What came meanwhile may say more than what was read.
+          if ((looking || (here && due)) && left > 0) continue;
           const receipt = receiptView(this.#gather(workspace, release, stored));
           const settled = here && receipt.result !== 'pending';
           if (settled || left <= 0) return { ...receipt, waitedMs: performance.now() - began, timedOut: !settled };
