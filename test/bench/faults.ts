@@ -1,5 +1,5 @@
 /**
- * `npm run bench faults [--minutes 15] [--rate 120] [--start N]`: the whole product under faults, and what they cost.
+ * `npm run bench faults [--minutes 15] [--rate 120] [--start N] [--quiet] [--logs DIRECTORY]`: the whole product under faults, and what they cost.
  *
  * PostgreSQL, two controllers on it, two nodes (Envoy and edge) run as processes and are started again as systemd would. While
  * requests run and APIs are edited through either controller, processes are killed, paused and asked to end, and the links
@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { closeScope } from '../support/cleanup.js';
 import { until } from '../support/until.js';
 import { Chaos } from './faults/chaos.js';
+import { Kept } from './faults/kept.js';
 import { Ledger, Publisher } from './faults/publisher.js';
 import { random } from './faults/random.js';
 import { Traffic } from './faults/traffic.js';
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '120' },
     start: { type: 'string', default: String(Date.now() % 1_000_000) },
     quiet: { type: 'boolean', default: false },
+    logs: { type: 'string' },
   },
 });
 const minutes = Number(values.minutes);
@@ -116,6 +118,7 @@ async function run(world: World): Promise<number> {
   return counts.lost + releasesLost + counts.wrong + publisher.faults.length + chaos.faults.length + died.length;
 }
 
+Kept.logs = values.logs;
 process.setMaxListeners(2000);
 try {
   console.log(`faults: ${minutes} minutes, ${rate} requests a second, --start ${start}; ${machine()}`);

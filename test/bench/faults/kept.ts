@@ -1,8 +1,12 @@
+import { appendFileSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Child, startChild } from '../../support/child.js';
 import { onCleanup } from '../../support/cleanup.js';
 
 /** A process that is started again when it ends, as systemd does with Restart=always. */
 export class Kept {
+  /** Directory that takes all output; undefined: it is thrown away. */
+  static logs: string | undefined;
   /** Ends that nobody asked for, with the last words of the process: each is a fault of the product. */
   readonly died: string[] = [];
   #child: Child;
@@ -41,6 +45,7 @@ export class Kept {
   #start(): Child {
     const child = startChild(this.command, this.args, this.options);
     void child.exited.then((code) => {
+      this.#keep(child.output());
       if (this.#over) return;
       if (!this.#expected) {
         const words = child.output().trimEnd().split('\n').slice(-12).join('\n    ');
@@ -52,5 +57,11 @@ export class Kept {
       }, this.restartMs);
     });
     return child;
+  }
+
+  #keep(output: string): void {
+    if (Kept.logs === undefined) return;
+    mkdirSync(Kept.logs, { recursive: true });
+    appendFileSync(join(Kept.logs, `${this.name.replaceAll(/\W+/g, '-')}.log`), output);
   }
 }
