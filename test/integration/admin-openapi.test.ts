@@ -1,6 +1,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { beforeAll, expect, it } from 'vitest';
 import { type AdminClient, SHOP, testController } from '../support/admin.js';
+import { fleetNode } from '../support/fleet-nodes.js';
 import { testPostgres } from '../support/postgres.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: a document that is walked freely
@@ -147,8 +148,22 @@ it('describes the answers that are really given', async () => {
     ['POST', `${base}/releases`, 200, '/api/v1/workspaces/{workspace}/releases', {}],
     ['GET', `${base}/releases`, 200, '/api/v1/workspaces/{workspace}/releases'],
     ['GET', `${base}/releases/1`, 200, '/api/v1/workspaces/{workspace}/releases/{number}'],
+    ['GET', `${base}/releases/1/receipt`, 200, '/api/v1/workspaces/{workspace}/releases/{number}/receipt'],
+    ['GET', `${base}/releases/1/receipt?wait=acked`, 200, '/api/v1/workspaces/{workspace}/releases/{number}/receipt'],
+    ['GET', `${base}/releases/99/receipt`, 404, '/api/v1/workspaces/{workspace}/releases/{number}/receipt'],
+    ['GET', `${base}/nodes`, 200, '/api/v1/workspaces/{workspace}/nodes'],
+    ['GET', `${base}/nodes/gw-1`, 200, '/api/v1/workspaces/{workspace}/nodes/{node}'],
+    ['GET', `${base}/nodes/nobody`, 404, '/api/v1/workspaces/{workspace}/nodes/{node}'],
+    ['GET', '/console/config?type=Router&resourceId=list-orders', 200, '/console/config'],
+    ['GET', '/console/config?type=Metadata&resourceId=nobody', 404, '/console/config'],
+    ['GET', '/console/config?type=Else&resourceId=x', 400, '/console/config'],
     ['GET', `${base}/releases/0/compare/1`, 200, '/api/v1/workspaces/{workspace}/releases/{a}/compare/{b}'],
-    ['POST', `${base}/releases/1/rollback`, 200, '/api/v1/workspaces/{workspace}/releases/{number}/rollback'],
+    [
+      'POST',
+      `${base}/releases/1/rollback?wait=acked`,
+      200,
+      '/api/v1/workspaces/{workspace}/releases/{number}/rollback',
+    ],
     ['GET', `${base}/definitions`, 200, '/api/v1/workspaces/{workspace}/definitions'],
     ['GET', `${base}/audit`, 200, '/api/v1/workspaces/{workspace}/audit'],
     ['GET', `${base}/requests`, 503, '/api/v1/workspaces/{workspace}/requests'],
@@ -162,6 +177,7 @@ it('describes the answers that are really given', async () => {
     ['GET', '/api/v1/workspaces/none/apis', 404, '/api/v1/workspaces/{workspace}/apis'],
   ];
   for (const [method, path, status, template, body, headers] of steps) {
+    if (path === `${base}/nodes`) await fleetNode(admin, 'gw-1').synced();
     const reply = await admin.call(method, path, body, headers);
     expect([method, path, reply.status, reply.status === status ? '' : reply.text]).toEqual([method, path, status, '']);
     const pointer = ['paths', template, method.toLowerCase(), 'responses', String(status)];
