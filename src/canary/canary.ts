@@ -22,6 +22,8 @@ const CHUNK = 64;
 const REMEMBERED = 20_000;
 /** Longest a chunk may take; a canary that takes longer is replaced. */
 const CHUNK_MS = 10_000;
+/** Between the loss of its stream and the end of a process. */
+const LOST_MS = 2_000;
 const RESTART_MS = { first: 100, most: 5_000 };
 
 /**
@@ -30,6 +32,8 @@ const RESTART_MS = { first: 100, most: 5_000 };
  */
 export class Canary {
   #process: Promise<CanaryProcess> | undefined;
+  /** The next process that takes resources; another promise when that has ended. */
+  #up = Promise.withResolvers<CanaryProcess>();
   #running: CanaryProcess | undefined;
   #closed = false;
   #restarts = -1;
@@ -129,42 +133,29 @@ export class Canary {
     if (!first || this.#closed) return undefined;
     const running = await this.#ready(until);
     if (!running) return undefined;
-    let timer: NodeJS.Timeout | undefined;
-    const stuck = new Promise<'stuck'>((resolve) => {
-      timer = setTimeout(() => resolve('stuck'), CHUNK_MS);
-    });
     const judged = judge(running.feed, first.type, chunk, tell).then(
       () => 'judged' as const,
       () => 'lost' as const,
     );
-    const outcome = await Promise.race([judged, stuck]);
-    clearTimeout(timer);
+    const outcome = await within(judged, CHUNK_MS);
     if (outcome === 'judged') {
       this.#backOff = RESTART_MS.first;
       return undefined;
     }
-    if (outcome === 'stuck') this.options.log.warn('the canary does not answer and is replaced', { pid: running.pid });
-    if (outcome === 'stuck') await running.stop();
-    const how = await running.ended;
-    return outcome === 'lost' ? how : undefined;
+    const how = outcome === 'lost' ? await within(running.ended, LOST_MS) : undefined;
+    if (how !== undefined) return how;
+    this.options.log.warn('the canary does not answer and is replaced', { pid: running.pid });
+    await running.stop();
+    return undefined;
   }
 
   /** The process once it takes resources; nothing when that is not before `until`. */
   async #ready(until: number): Promise<CanaryProcess | undefined> {
-    while (!this.#closed) {
-      const left = until - performance.now();
-      if (left <= 0) return undefined;
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<undefined>((resolve) => {
-        timer = setTimeout(() => resolve(undefined), Math.min(left, 50));
-      });
-      const ready = this.#process?.then(async (process) => {
-        await Promise.race([process.feed.ready, process.ended]);
-        return process;
-      });
-      const running = await Promise.race([ready?.catch(() => undefined) ?? late, late]);
-      clearTimeout(timer);
-      if (running && running === this.#running) return running;
+    for (let left = until - performance.now(); left > 0 && !this.#closed; left = until - performance.now()) {
+      const running = await within(this.#up.promise, left);
+      if (running === undefined || running === this.#running) return running;
+      // Another promise takes the place of the one above when that is told: this never spins.
+      await running.ended;
     }
     return undefined;
   }
@@ -178,8 +169,14 @@ export class Canary {
     started.then(
       async (process) => {
         this.#running = process;
+        let ready = false;
+        void process.feed.ready.then(() => {
+          ready = true;
+          this.#up.resolve(process);
+        });
         const how = await process.ended;
         this.#running = undefined;
+        if (ready) this.#up = Promise.withResolvers<CanaryProcess>();
         if (!this.#closed) log.warn('the canary Envoy ended; it is started again', { pid: process.pid, how });
         this.#again();
       },
@@ -205,6 +202,15 @@ export class Canary {
 }
 
 type OnVerdict = Parameters<typeof judge>[3];
+
+/** What `work` gives within `ms`, else nothing. */
+async function within<T>(work: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
 
 const keyOf = ({ type, name, version }: Resource): string => `${type}\n${name}\n${version}`;
 

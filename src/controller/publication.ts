@@ -107,16 +107,22 @@ export async function release(
 ): Promise<{ number: number | null; change?: Change; warnings: Fault[]; judgement?: Judgement }> {
   if (selection.upserts.length === 0 && selection.removals.length === 0) return { number: null, warnings: [] };
   const change = await changeOf(tx, store, selection);
-  const { diagnostics, groupReleases, judgement } = await judged(change, compiler, hearing);
-  const faults = faultsOf(diagnostics, about.pointerOf);
-  if (hasErrors(diagnostics)) throw invalidDefinitions(faults);
+  const update = compiler.trial(change);
+  const told = faultsOf(update.diagnostics, about.pointerOf);
+  if (hasErrors(update.diagnostics)) throw invalidDefinitions(told);
+  // Envoy judges while the database works: nothing is kept of the release when it refuses.
+  const verdict = hearing.judge(update, change, compiler);
+  verdict.catch(() => {});
   const { message, rollbackOf } = about;
   const number = await tx.release(selection.upserts, selection.removals, {
     message,
-    groupReleases,
+    groupReleases: update.groupReleases,
     ...(rollbackOf === undefined ? {} : { rollbackOf }),
   });
   await tx.removeHeads(await goneFor(tx, selection.removals));
+  const { diagnostics, judgement } = await verdict;
+  const faults = [...told, ...faultsOf(diagnostics, about.pointerOf)];
+  if (hasErrors(diagnostics)) throw invalidDefinitions(faults);
   return { number, change, warnings: faults, ...(judgement && { judgement }) };
 }
 
@@ -125,16 +131,11 @@ export async function judged(
   change: Change,
   compiler: Compiler,
   hearing: Hearing,
-): Promise<{ diagnostics: Diagnostic[]; groupReleases: Readonly<Record<string, number>>; judgement?: Judgement }> {
+): Promise<{ diagnostics: Diagnostic[]; judgement?: Judgement }> {
   const update = compiler.trial(change);
-  const { groupReleases } = update;
-  if (hasErrors(update.diagnostics)) return { diagnostics: [...update.diagnostics], groupReleases };
+  if (hasErrors(update.diagnostics)) return { diagnostics: [...update.diagnostics] };
   const { diagnostics, judgement } = await hearing.judge(update, change, compiler);
-  return {
-    diagnostics: [...update.diagnostics, ...diagnostics],
-    groupReleases,
-    ...(judgement && { judgement }),
-  };
+  return { diagnostics: [...update.diagnostics, ...diagnostics], ...(judgement && { judgement }) };
 }
 
 /** Of what left force, the heads that were deleted: nothing holds them any more. */

@@ -159,6 +159,17 @@ describe('the canary', () => {
     await until(() => !alive(), { what: 'the end of the canary' });
   });
 
+  it('blames nothing when it is killed in the middle of its work', async () => {
+    const many = Array.from({ length: 30 }, (_, i) => good(`killed-${i}`)).flat();
+    const judged = canary.judge([...many, ...bad('killed')], 40_000);
+    await Promise.race([judged, canary.judge(good('killed-first').slice(0, 1), 20_000)]);
+    process.kill(canary.state.pid as number, 'SIGKILL');
+    const verdicts = await judged;
+    expect(verdicts.filter(({ resource: r, kind }) => many.includes(r) && kind !== 'accepted')).toEqual([]);
+    expect(verdicts.filter(({ kind }) => kind === 'refused')).toHaveLength(5);
+    expect(canary.state.restarts).toBeGreaterThan(0);
+  }, 60_000);
+
   it('is started again when it dies, and goes on', async () => {
     const { pid } = canary.state;
     process.kill(pid as number, 'SIGKILL');

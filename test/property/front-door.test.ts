@@ -10,7 +10,7 @@ import { tmpDir } from '../support/tmp.js';
 import { until } from '../support/until.js';
 import { wildApi, wildCluster, wildFleet, wildGroup } from './wild.js';
 
-const EACH = 120;
+const EACH = 80;
 const base = '/api/v1/workspaces/shop';
 
 /** A certificate as people paste it: whole, cut, doubled, with something lost or something else in it. */
