@@ -351,6 +351,7 @@ export class Live {
     if (this.residents.get(resident.name) !== resident) return;
     this.residents.delete(resident.name);
     for (const key of resident.compiler.fleetKeys()) this.ads?.removeFleet(key);
+    this.tracker?.forget(resident.name);
   }
 
   private async tried(work: () => Promise<void>): Promise<void> {

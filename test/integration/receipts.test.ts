@@ -208,6 +208,27 @@ it('receipts, nodes and their uptime outlive a restart', async () => {
   expect(wait.body).toMatchObject({ acked: true, timedOut: false });
 });
 
+it('a workspace that is made anew counts anew', async () => {
+  const admin = await shop(await (await testPostgres()).database());
+  await fleetNode(admin, 'a').synced();
+  for (const ms of [10, 20, 30]) expect((await edit(admin, ms)).body.outcome.receipt.acked).toBe(true);
+  await admin.call('POST', `${base}/changesets`, { definitions: {}, prune: true });
+  expect((await admin.call('DELETE', base)).status).toBe(204);
+  await until(async () => (await admin.call('GET', '/api/v1/status')).body.workspaces.length === 0, {
+    what: 'it is gone',
+  });
+  await admin.call('POST', '/api/v1/workspaces', { name: 'shop' });
+  await admin.call('POST', `${base}/changesets`, { definitions: SHOP });
+  await until(async () => ((n) => n?.state === 'in-step' && n.release === 1)(await nodeOf(admin, 'a')), {
+    what: 'the node is back',
+    within: 20_000,
+  });
+  const { receipt } = (await edit(admin, 10)).body.outcome;
+  expect(receipt).toMatchObject({ release: 2, acked: true });
+  expect(at(receipt, 'a').types).toMatchObject([{ type: 'RouteConfiguration', changed: 1, waiting: 0 }]);
+  expect((await admin.call('GET', `${base}/releases/4`)).status).toBe(404);
+});
+
 it('a node that takes nothing of what changed has the release in force', async () => {
   const admin = await shop(await (await testPostgres()).database());
   await fleetNode(admin, 'edge', { types: [TYPE.policy, TYPE.app, TYPE.serviceKey] }).synced();

@@ -86,7 +86,8 @@ export class Journal {
 
   #gather(came: boolean): void {
     this.#take();
-    if (came) this.#nodesDue = true;
+    // Others tell from the node what it has in force; alone, the next beat is soon enough.
+    if (came || this.others) this.#nodesDue = true;
     if (this.#rows.size > 0 || this.tracker.timelines.size > this.#timelines.size || came)
       this.#soon(this.others ? GATHER_MS : GATHER_ALONE_MS);
   }

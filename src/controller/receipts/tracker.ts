@@ -109,6 +109,20 @@ export class Tracker {
     this.#later();
   }
 
+  /** A workspace is gone, or is loaded anew: its releases may be counted anew too. */
+  forget(workspace: string): void {
+    this.catchUp();
+    this.#releases.delete(workspace);
+    for (const key of this.timelines.keys()) if (key.startsWith(`${workspace}\n`)) this.timelines.delete(key);
+    for (const fleet of this.#histories.keys()) if (workspaceOf(fleet) === workspace) this.#histories.delete(fleet);
+    for (const node of this.nodes.values()) {
+      if (workspaceOf(node.fleet) !== workspace) continue;
+      node.open.clear();
+      node.rows.clear();
+    }
+    for (const row of this.dirty) if (row.workspace === workspace) this.dirty.delete(row);
+  }
+
   onPublish(fleet: string, change: EffectiveChange, release: number | undefined): void {
     const workspace = workspaceOf(fleet);
     const releasing = this.#releasing.get(workspace);
