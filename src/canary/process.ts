@@ -16,11 +16,11 @@ export interface CanaryProcess {
 
 /**
  * Becomes Envoy, and leaves a guard behind that ends it when this process is gone, however that ends: its standard input,
- * a pipe that nobody writes to, is then closed.
+ * a pipe that nobody writes to, is then closed. Its directory, `$0`, goes with it.
  */
 const GUARD = `exec 3<&0
 envoy=$$
-(read -r _ <&3; kill -KILL $envoy) >/dev/null 2>&1 &
+(read -r _ <&3; kill -KILL $envoy; rm -rf "$0") >/dev/null 2>&1 &
 exec "$@" </dev/null 3<&-`;
 
 /** Most that is kept of what it says, in characters. */
@@ -35,7 +35,7 @@ export async function startProcess(binary: string): Promise<CanaryProcess> {
   const child: ChildProcess = spawn(
     '/bin/sh',
     [
-      ['-c', GUARD, 'canary', binary, '--config-path', 'bootstrap.json', '--disable-hot-restart'],
+      ['-c', GUARD, directory, binary, '--config-path', 'bootstrap.json', '--disable-hot-restart'],
       ['--concurrency', '1', '--drain-time-s', '1', '--drain-strategy', 'immediate', '--log-level', 'error'],
     ].flat(),
     // A group of its own: Ctrl-C in a terminal reaches only us.

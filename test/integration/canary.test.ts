@@ -1,3 +1,4 @@
+import { existsSync, readlinkSync } from 'node:fs';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Canary, type Verdict } from '../../src/canary/canary.js';
@@ -155,8 +156,9 @@ describe('the canary', () => {
       }
     };
     expect(alive()).toBe(true);
+    const directory = readlinkSync(`/proc/${pid}/cwd`);
     process.kill(parent.pid, 'SIGKILL');
-    await until(() => !alive(), { what: 'the end of the canary' });
+    await until(() => !alive() && !existsSync(directory), { what: 'the end of the canary, and of its directory' });
   });
 
   it('blames nothing when it is killed in the middle of its work', async () => {
