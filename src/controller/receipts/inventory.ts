@@ -111,10 +111,13 @@ export class Inventory {
     );
     return rows
       .map((row) => nodeView(row, edges.get(`${row.fleet}\n${row.node}`), this.tracker.release(row.workspace)))
-      .sort((a, b) =>
-        `${a.fleet} ${a.beside ?? a.node} ${a.role}` < `${b.fleet} ${b.beside ?? b.node} ${b.role}` ? -1 : 1,
-      );
+      .sort((a, b) => (place(a) < place(b) ? -1 : 1));
   }
+}
+
+/** Nodes by fleet, each edge after its Envoy. */
+function place({ fleet, node, role, beside }: FleetNode): string {
+  return role === 'edge' ? `${fleet} ${beside ?? node} 1 ${node}` : `${fleet} ${node} 0`;
 }
 
 function nodeView(row: NodeRow & { workspace: string }, edge: string | undefined, newest: number): FleetNode {
