@@ -13,6 +13,9 @@ interface BootstrapOptions {
   readonly failoverSocket: string | false;
   readonly adminAddress: string;
   readonly adminPort: string;
+  readonly region?: string;
+  readonly zone?: string;
+  readonly room?: string;
   readonly output: 'yaml' | 'json';
   readonly json?: boolean;
 }
@@ -35,6 +38,9 @@ export function addBootstrap(program: Command): void {
     .option('--no-failover-socket', 'leave that out: for an edge with PAIFANG_EDGE_LAST_GOOD=false')
     .option('--admin-address <ip>', "address of Envoy's own admin", '127.0.0.1')
     .option('--admin-port <port>', "port of Envoy's own admin", '9901')
+    .option('--region <name>', 'where the Envoy stands (default: where its fleet says)')
+    .option('--zone <name>', 'zone within the region')
+    .option('--room <name>', 'machine room within the region; requests go to endpoints of the same room first')
     .addOption(new Option('-o, --output <format>', 'format').choices(['yaml', 'json']).default('yaml'))
     .summary('print the bootstrap of an Envoy')
     .description(
@@ -64,6 +70,12 @@ async function print(options: BootstrapOptions): Promise<void> {
     throw usage(`"${options.node}" cannot be a node id.`, 'Use visible ASCII characters.');
   if (!/^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u.test(options.fleet))
     throw usage(`"${options.fleet}" cannot be the name of a fleet.`);
+  const { region, zone, room } = options;
+  for (const part of [region, zone, room])
+    if (part !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(part))
+      throw usage(`"${part}" cannot be the name of a region, zone or room.`);
+  if (region === undefined && (zone ?? room) !== undefined)
+    throw usage('--zone and --room need --region.', 'Zones and rooms are told apart within their region.');
   const made = bootstrap({
     nodeId: options.node,
     nodeCluster: `${workspaceOf(options)}/${options.fleet}`,
@@ -71,6 +83,7 @@ async function print(options: BootstrapOptions): Promise<void> {
     adsPort: port(ads[3] as string, '--ads'),
     edgeSocket: options.edgeSocket,
     ...(options.failoverSocket !== false && { failoverSocket: options.failoverSocket }),
+    ...(region !== undefined && { locality: { region, zone: zone ?? '', subZone: room ?? '' } }),
     adminAddress: options.adminAddress,
     adminPort: port(options.adminPort, '--admin-port'),
   });

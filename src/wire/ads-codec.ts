@@ -1,5 +1,5 @@
 import { fromBinary } from '@bufbuild/protobuf';
-import type { Resource } from '../core/ads/resource.js';
+import type { Place, Resource } from '../core/ads/resource.js';
 import type { Outgoing } from '../core/ads/session.js';
 import type { DeltaRequest } from '../core/ads/session-delta.js';
 import type { SotwRequest } from '../core/ads/session-sotw.js';
@@ -38,20 +38,28 @@ export function decodeSotw(bytes: Uint8Array): Received<SotwRequest> {
   return { request, node: message.node };
 }
 
-/** A DeltaDiscoveryResponse. The bytes of each resource are made once and shared by all streams. */
-export function encodeDelta(response: Outgoing): Buffer {
-  const parts: Uint8Array[] = response.resources.map(deltaResource);
+/**
+ * A DeltaDiscoveryResponse. The bytes of each resource are made once and shared by all streams.
+ *
+ * @param place where the node stands; without it, it is given what the fleet is.
+ */
+export function encodeDelta(response: Outgoing, place?: Place): Buffer {
+  const parts: Uint8Array[] = response.resources.map((resource) => deltaResource(seen(resource, place)));
   parts.push(text(4, response.type), text(5, response.nonce));
   for (const name of response.removed) parts.push(text(6, name));
   return Buffer.concat(parts);
 }
 
-/** A DiscoveryResponse. */
-export function encodeSotw(response: Outgoing): Buffer {
+/** A DiscoveryResponse; `place` likewise. */
+export function encodeSotw(response: Outgoing, place?: Place): Buffer {
   const parts: Uint8Array[] = [text(1, response.version)];
-  for (const resource of response.resources) parts.push(sotwResource(resource));
+  for (const resource of response.resources) parts.push(sotwResource(seen(resource, place)));
   parts.push(text(4, response.type), text(5, response.nonce));
   return Buffer.concat(parts);
+}
+
+function seen(resource: Resource, place: Place | undefined): Resource {
+  return place && resource.at ? resource.at(place) : resource;
 }
 
 const deltaBytes = new WeakMap<Resource, Buffer>();

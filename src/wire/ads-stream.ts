@@ -1,6 +1,6 @@
 import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { Held } from '../core/ads/agenda.js';
-import { type Resource, TYPE } from '../core/ads/resource.js';
+import { type Place, type Resource, TYPE } from '../core/ads/resource.js';
 import type { RequestOutcome, ResourceStatus, Session, SessionOptions } from '../core/ads/session.js';
 import { DeltaSession } from '../core/ads/session-delta.js';
 import { SotwSession } from '../core/ads/session-sotw.js';
@@ -38,6 +38,7 @@ export class AdsStream implements NodeStream {
   #session: Session | undefined;
   #fleet: Fleet | undefined;
   #node: Node | undefined;
+  #place: Place | undefined;
   #role: StreamInfo['role'] = 'other';
   #ended = false;
   #bytes = 0;
@@ -152,7 +153,7 @@ export class AdsStream implements NodeStream {
     while (!this.#ended && this.#bytes < WINDOW_BYTES && this.#messages < WINDOW_MESSAGES) {
       const response = session.next(performance.now());
       if (!response) break;
-      const bytes = this.kind === 'delta' ? encodeDelta(response) : encodeSotw(response);
+      const bytes = this.kind === 'delta' ? encodeDelta(response, this.#place) : encodeSotw(response, this.#place);
       this.#bytes += bytes.length;
       this.#messages++;
       this.call.write(bytes, () => {
@@ -215,6 +216,7 @@ export class AdsStream implements NodeStream {
       return undefined;
     }
     this.#node = node;
+    this.#place = placeOf(node);
     this.#role = roleOf(node);
     this.#fleet = fleet;
     const beside = besideOf(node);
@@ -285,6 +287,12 @@ function arriveSotw(bytes: Buffer): Arrived {
  */
 function besideOf({ metadata }: Node): string | undefined {
   return metadata?.role === 'edge' && typeof metadata.node === 'string' ? metadata.node : undefined;
+}
+
+/** Where the node says that it stands; undefined when it says nothing. */
+function placeOf({ locality }: Node): Place | undefined {
+  const { region = '', zone = '', subZone: room = '' } = locality ?? {};
+  return region === '' && zone === '' && room === '' ? undefined : { region, zone, room };
 }
 
 /** Envoys name themselves; an edge says so in its metadata. */

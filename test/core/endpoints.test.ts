@@ -1,11 +1,13 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { TYPE } from '../../src/core/ads/resource.js';
+import { type Resource, TYPE } from '../../src/core/ads/resource.js';
 import { type Change, type Compiler, compile, type StoredObject, type Update } from '../../src/core/compile.js';
 import type { ClusterSpec } from '../../src/core/model/cluster.js';
 import type { Definitions } from '../../src/core/model/definitions.js';
 import { deriveId } from '../../src/core/model/name.js';
 import { registrationFaults, registrationListFaults } from '../../src/core/model/rules-endpoint.js';
+import { priorities } from '../../src/core/xds/priority.js';
+import { ClusterSchema } from '../../src/gen/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterLoadAssignmentSchema } from '../../src/gen/envoy/config/endpoint/v3/endpoint_pb.js';
 
 const FLEET = 'default/edge';
@@ -169,5 +171,113 @@ describe('a registration', () => {
     ]);
     expect(registrationListFaults({ endpoints: {} }).map(({ path }) => path)).toEqual(['/endpoints']);
     expect(registrationListFaults(undefined)).toHaveLength(1);
+  });
+});
+
+describe('priorities', () => {
+  const place = (region: string, room = '', zone = '') => ({ region, zone, room });
+  const places = [undefined, place('east', 'e1'), place('east', 'e2'), place('east', 'e1', 'z1'), place('west', 'e1')];
+
+  it.each([
+    ['from nowhere all are alike', place(''), [0, 0, 0, 0, 0]],
+    ['same room, same region, elsewhere', place('east', 'e1'), [0, 0, 1, 0, 2]],
+    ['a room of the same name in another region is elsewhere', place('west', 'e1'), [0, 1, 1, 1, 0]],
+    ['without a room the region counts', place('east'), [0, 0, 0, 0, 1]],
+    ['the same room in another zone is another room', place('east', 'e1', 'z2'), [0, 0, 1, 1, 2]],
+    ['a region without endpoints', place('north', 'n1'), [0, 1, 1, 1, 1]],
+  ])('%s', (_, node, expected) => {
+    expect(priorities(node, places)).toEqual(expected);
+  });
+
+  it('have no gaps', () => {
+    expect(priorities(place('north'), [place('east'), place('west')])).toEqual([0, 0]);
+    expect(priorities(place('east', 'e9'), [place('west'), place('east', 'e1')])).toEqual([1, 0]);
+  });
+});
+
+describe('endpoints seen from a place', () => {
+  const [east, west] = [
+    { region: 'east', zone: '', room: 'e1' },
+    { region: 'west', zone: '', room: 'w1' },
+  ];
+  const spread = [
+    { host: '10.0.0.1', port: 1, region: 'east', room: 'e1' },
+    { host: '10.0.0.1', port: 2, region: 'west', room: 'w1' },
+  ];
+  const found = (key = FLEET) => {
+    const resource = [...compiler.resources(key)].find(({ type, name }) => type === TYPE.endpoint && name === id);
+    if (!resource) throw new Error('no endpoints');
+    return resource;
+  };
+  /** Rooms with their priorities, in the order of the message. */
+  const order = ({ bytes }: Resource) =>
+    fromBinary(ClusterLoadAssignmentSchema, bytes).endpoints.map((e) => `${e.locality?.subZone ?? '-'} ${e.priority}`);
+
+  it('differ in priority alone, have one version, and are made once for all nodes that see the same', () => {
+    compiler = compile(definitions(spread)).compiler;
+    const resource = found();
+    expect(order(resource)).toEqual(['e1 0', 'w1 0']);
+    expect(order(resource.at?.(east) as Resource)).toEqual(['e1 0', 'w1 1']);
+    expect(order(resource.at?.(west) as Resource)).toEqual(['w1 0', 'e1 1']);
+    expect(resource.at?.(west)).toBe(resource.at?.({ ...west, room: '' }));
+    expect(resource.at?.(west).version).toBe(resource.version);
+  });
+
+  it('do not differ when no endpoint says where it stands', () => {
+    expect(found().at).toBeUndefined();
+  });
+
+  it('change their version with anything a place may see', () => {
+    const versions = new Set<string>();
+    for (const room of ['e1', 'e2', undefined]) {
+      const endpoints = [{ ...spread[0], ...(room && { room }) }, spread[1]] as ClusterSpec['endpoints'];
+      compiler = compile(definitions(endpoints.map((e) => (room ? e : { ...e, room: 'x' })))).compiler;
+      versions.add(found().version);
+    }
+    compiler = compile(definitions([])).compiler;
+    apply({
+      endpoints: [
+        {
+          cluster: 'orders',
+          endpoints: [
+            { ...at(1), place: east },
+            { ...at(2), place: west },
+          ],
+        },
+      ],
+    });
+    expect(order(found().at?.(west) as Resource)).toEqual(['w1 0', 'e1 1']);
+    versions.add(found().version);
+    // Registered or defined: the same endpoints are the same resource.
+    expect(versions.size).toBe(3);
+  });
+
+  it('are those of the fleet for nodes that do not say where they are; another default is told to them alone', () => {
+    const fleets = (region: string, room: string) => [
+      { name: 'edge', listeners: [{ name: 'http', port: 80 }], locality: { region, room } },
+    ];
+    compiler = compile({ ...definitions(spread), fleets: fleets('west', 'w1') }).compiler;
+    const before = found();
+    expect([order(before), order(before.at?.(east) as Resource)]).toEqual([
+      ['w1 0', 'e1 1'],
+      ['e1 0', 'w1 1'],
+    ]);
+    const [spec] = fleets('east', 'e1');
+    const fleet = { kind: 'fleet', name: 'edge', id: deriveId('default', 'fleet', 'edge'), spec, release: 2 };
+    const { fleets: deltas } = apply({ release: 2, upserts: [fleet as StoredObject] });
+    expect(deltas.get(FLEET)?.upserts.map(({ type }) => type)).toEqual([TYPE.endpoint]);
+    expect(order(found())).toEqual(['e1 0', 'w1 1']);
+  });
+
+  it('of DNS names stand in the cluster, which then differs', () => {
+    compiler = compile(
+      definitions([
+        { host: 'a.internal', port: 1, region: 'east', room: 'e1' },
+        { host: 'b.internal', port: 1, region: 'west', room: 'w1' },
+      ]),
+    ).compiler;
+    const cluster = [...compiler.resources(FLEET)].find(({ type }) => type === TYPE.cluster);
+    const seen = fromBinary(ClusterSchema, cluster?.at?.(west).bytes as Uint8Array).loadAssignment?.endpoints;
+    expect(seen?.map((e) => `${e.locality?.subZone} ${e.priority}`)).toEqual(['w1 0', 'e1 1']);
   });
 });

@@ -42,6 +42,7 @@ export function fleet(name: string): fc.Arbitrary<FleetSpec> {
         resultCodeHeader: fc.boolean(),
         signedHeaders: fc.subarray(['x-b', 'x-a', 'x-c']),
         docsUrl: fc.constantFrom('/codes/', 'https://docs.example.com/'),
+        locality: fc.constantFrom({ region: 'east' }, { region: 'east', room: 'e1' }, { region: 'west' }),
       }),
     )
     .map(([ports, rest]) => ({ name, listeners: ports.map((p, i) => ({ name: `listener${i}`, port: p })), ...rest }));
@@ -51,10 +52,15 @@ export function cluster(name: string): fc.Arbitrary<ClusterSpec> {
   const ip = fc.nat(3).map((i) => `10.0.0.${i + 1}`);
   const dns = fc.nat(3).map((i) => `backend${i}.internal`);
   const endpoints = (host: fc.Arbitrary<string>) =>
-    fc.uniqueArray(fc.record({ host, port: fc.constantFrom(80, 8080) }), {
-      maxLength: 3,
-      selector: (e) => `${e.host}:${e.port}`,
-    });
+    fc.uniqueArray(
+      fc
+        .tuple(
+          fc.record({ host, port: fc.constantFrom(80, 8080) }),
+          fc.constantFrom({}, { region: 'east', room: 'e1' }),
+        )
+        .map(([address, place]) => ({ ...address, ...place })),
+      { maxLength: 3, selector: (e) => `${e.host}:${e.port}` },
+    );
   return fc
     .tuple(
       fc.oneof(endpoints(ip), endpoints(dns)),

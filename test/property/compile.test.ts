@@ -30,8 +30,14 @@ function served(compiler: Compiler): Record<string, string[]> {
   return Object.fromEntries(compiler.fleetKeys().map((key) => [key, [...compiler.resources(key)].map(text).sort()]));
 }
 
-function text({ type, name, version, bytes, needs = [] }: Resource): string {
-  return `${type} ${name} ${version} ${Buffer.from(bytes).toString('hex')} ${needs.map((n) => `${n.type} ${n.name}`).join()}`;
+const PLACES = [
+  { region: 'east', zone: '', room: 'e1' },
+  { region: 'west', zone: '', room: '' },
+];
+
+function text({ type, name, version, bytes, needs = [], at }: Resource): string {
+  const elsewhere = PLACES.map((place) => (at ? Buffer.from(at(place).bytes).toString('hex') : '')).join();
+  return `${elsewhere} ${type} ${name} ${version} ${Buffer.from(bytes).toString('hex')} ${needs.map((n) => `${n.type} ${n.name}`).join()}`;
 }
 
 const credential = (owner: string): fc.Arbitrary<Credential> =>
@@ -60,6 +66,7 @@ const registered: fc.Arbitrary<NonNullable<Step['endpoints']>[number]> = fc.reco
       host: fc.constantFrom('10.0.0.1', '10.0.0.9', '::1'),
       port: fc.constantFrom(80, 81),
       weight: fc.constantFrom(1, 5),
+      place: fc.constantFrom({ region: 'east', zone: '', room: 'e1' }, { region: 'west', zone: '', room: 'w1' }),
     }),
     { maxLength: 3, selector: ({ host, port }) => `${host} ${port}` },
   ),
@@ -198,7 +205,7 @@ describe('the compiler', () => {
     fc.assert(property, { numRuns: 200 });
     // The property says little when nearly everything is refused.
     expect(accepted).toBeGreaterThan(refused / 4);
-  });
+  }, 120_000);
 
   it('stamps a group with the release of the change that last altered its content, and with no other', () => {
     const property = fc.property(

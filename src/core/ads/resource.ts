@@ -27,6 +27,19 @@ export interface Resource {
   readonly bytes: Uint8Array;
   /** Names of other resources this one needs to be in force first, e.g. the clusters of a route table. Sorted. */
   readonly needs?: readonly ResourceName[];
+  /**
+   * Where nodes at different places are given different bytes: what a node at `place` is given; made on demand and shared by the
+   * nodes that are given the same. Its version is this one's: this one's bytes tell everything the others are made from.
+   */
+  readonly at?: (place: Place) => Resource;
+}
+
+/** Where a node stands, as its bootstrap says; `''`: not said. */
+export interface Place {
+  readonly region: string;
+  readonly zone: string;
+  /** Envoy's sub-zone. */
+  readonly room: string;
 }
 
 export interface ResourceName {
@@ -56,4 +69,26 @@ export function resource(
   const byKey = new Map(needs.map((need) => [`${need.type}\n${need.name}`, need]));
   const sorted = [...byKey].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, need]) => need);
   return Object.freeze({ type, name, version, bytes, needs: Object.freeze(sorted) });
+}
+
+/**
+ * `base`, with other bytes for nodes that say where they stand.
+ *
+ * @param viewFrom equal texts for places whose nodes are given the same; there must be few.
+ */
+export function placed(
+  base: Resource,
+  viewFrom: (place: Place) => string,
+  bytesFrom: (place: Place) => Uint8Array,
+): Resource {
+  const made = new Map<string, Resource>();
+  const at = (place: Place): Resource => {
+    const view = viewFrom(place);
+    const known = made.get(view);
+    if (known) return known;
+    const own = Object.freeze({ ...base, bytes: bytesFrom(place) });
+    made.set(view, own);
+    return own;
+  };
+  return Object.freeze({ ...base, at });
 }

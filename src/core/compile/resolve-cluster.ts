@@ -2,6 +2,7 @@ import type { ClusterIr, EndpointIr } from '../ir/cluster.js';
 import { canonicalIp, ipVersion } from '../model/host.js';
 import { byText, frozen } from './frozen.js';
 import type { StoredObject } from './objects.js';
+import { placeOf } from './resolve-fleet.js';
 
 /**
  * The cluster with everything defaulted. Its endpoints are all of one sort (a rule of the model).
@@ -56,7 +57,12 @@ export function discoveryOf({ endpoints }: StoredObject<'cluster'>['spec']): Clu
 
 function joined({ endpoints }: StoredObject<'cluster'>['spec'], registered: readonly EndpointIr[]): EndpointIr[] {
   const own = endpoints.map(
-    ({ host, port, weight }): EndpointIr => ({ host: host.toLowerCase(), port, weight: weight ?? 1 }),
+    ({ host, port, weight, ...place }): EndpointIr => ({
+      host: host.toLowerCase(),
+      port,
+      weight: weight ?? 1,
+      ...(place.region !== undefined && { place: placeOf(place) }),
+    }),
   );
   const byAddress = new Map([...own, ...registered].map((e) => [`${canonicalIp(e.host)}\n${e.port}`, e]));
   return [...byAddress.values()].sort((a, b) => byText(a.host, b.host) || a.port - b.port);

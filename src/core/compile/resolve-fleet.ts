@@ -1,4 +1,5 @@
 import type { FleetIr } from '../ir/fleet.js';
+import type { Place } from '../ir/place.js';
 import { byText, frozen } from './frozen.js';
 import type { StoredObject } from './objects.js';
 
@@ -22,5 +23,19 @@ export function resolveFleet(workspace: string, { name, spec }: StoredObject<'fl
     signedHeaders: [...(spec.signedHeaders ?? [])].sort(),
     accessLogPath: spec.accessLogPath ?? 'access.log',
     docsUrl: spec.docsUrl ?? '/codes/',
+    ...(spec.locality && { place: placeOf(spec.locality) }),
   });
+}
+
+/** Where something stands, when it says so. */
+export function placeOf({
+  region = '',
+  zone = '',
+  room = '',
+}: {
+  region?: string;
+  zone?: string;
+  room?: string;
+}): Place {
+  return { region, zone, room };
 }

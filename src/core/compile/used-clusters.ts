@@ -1,5 +1,6 @@
 import type { Resource } from '../ads/resource.js';
 import type { ClusterIr, EndpointIr } from '../ir/cluster.js';
+import type { FleetIr } from '../ir/fleet.js';
 import { clusterResources, endpointResource } from '../xds/resources.js';
 import type { FleetTable, GroupChanges } from './fleet-table.js';
 import type { Journal } from './journal.js';
@@ -8,9 +9,9 @@ import { resolveCluster } from './resolve-cluster.js';
 
 interface Compiled {
   readonly ir: ClusterIr;
-  /** The cluster first. */
-  readonly resources: readonly Resource[];
   readonly registered: readonly EndpointIr[];
+  /** The resources, the cluster first, by where nodes stand that do not say it. */
+  readonly byHome: Map<string, readonly Resource[]>;
 }
 
 /** Keeps in the tables of fleets exactly the clusters that their groups use; compiles each cluster once for all fleets. */
@@ -51,25 +52,36 @@ export class UsedClusters {
     fleet.update(journal, groups);
     for (const name of used) {
       const before = changed.has(name) ? changed.get(name) : this.#objects.find('cluster', name);
-      if (before) for (const resource of this.#compile(before).resources) fleet.table.drop(resource);
+      if (before) for (const resource of this.#resources(before, fleet.ir)) fleet.table.drop(resource);
     }
     // After the drops: an id may have moved from one cluster to another.
     for (const name of names) {
       const cluster = fleet.uses(name) ? this.#objects.find('cluster', name) : undefined;
-      if (cluster) for (const resource of this.#compile(cluster).resources) fleet.table.put(resource);
+      if (cluster) for (const resource of this.#resources(cluster, fleet.ir)) fleet.table.put(resource);
     }
   }
 
-  /** Of a cluster that is as it was, only the endpoints are compiled anew when those that registered have changed. */
   #compile(cluster: StoredObject<'cluster'>): Compiled {
     const registered = this.#objects.registered(cluster.name);
     const known = this.#compiled.get(cluster);
     if (known?.registered === registered) return known;
     const ir = resolveCluster(cluster, registered);
-    const [own] = known?.resources ?? [];
-    const resources = own && ir.discovery === 'eds' ? [own, endpointResource(ir)] : clusterResources(ir);
-    const compiled = { ir, resources, registered };
+    const compiled: Compiled = { ir, registered, byHome: new Map() };
+    // Of a cluster that is as it was, only the endpoints are made anew when those that registered have changed.
+    for (const [home, [own]] of known?.byHome ?? [])
+      if (own && ir.discovery === 'eds') compiled.byHome.set(home, [own]);
     this.#compiled.set(cluster, compiled);
     return compiled;
+  }
+
+  #resources(cluster: StoredObject<'cluster'>, { place }: FleetIr): readonly Resource[] {
+    const { ir, byHome } = this.#compile(cluster);
+    const home = place ? JSON.stringify(place) : '';
+    const known = byHome.get(home);
+    if (known && (known.length === 2 || ir.discovery === 'dns')) return known;
+    const [own] = known ?? [];
+    const resources = own ? [own, endpointResource(ir, place)] : clusterResources(ir, place);
+    byHome.set(home, resources);
+    return resources;
   }
 }

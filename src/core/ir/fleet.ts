@@ -1,3 +1,5 @@
+import type { Place } from './place.js';
+
 export interface FleetIr {
   /** `<workspace>/<name>`: what Envoys carry as node.cluster. */
   readonly key: string;
@@ -12,6 +14,8 @@ export interface FleetIr {
   readonly signedHeaders: readonly string[];
   readonly accessLogPath: string;
   readonly docsUrl: string;
+  /** Where nodes stand that do not say it themselves. */
+  readonly place?: Place;
 }
 
 export interface ListenerIr {

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { PLACE, Port, Weight } from './endpoint.js';
 import { Id, Name } from './name.js';
 
 const Breaker = (what: string, fallback: number) =>
@@ -15,8 +16,9 @@ export const ClusterSpec = Type.Object(
       Type.Object(
         {
           host: Type.String({ minLength: 1, maxLength: 253, description: 'IP address or DNS name.' }),
-          port: Type.Integer({ minimum: 1, maximum: 65_535 }),
-          weight: Type.Optional(Type.Integer({ minimum: 1, maximum: 128, description: 'Default 1.' })),
+          port: Port,
+          weight: Weight,
+          ...PLACE,
         },
         { additionalProperties: false },
       ),

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { PLACE } from './endpoint.js';
 import { Id, Name } from './name.js';
 
 const HeaderName = Type.String({ pattern: "^[a-z0-9!#$%&'*+.^_`|~-]+$", maxLength: 64 });
@@ -61,6 +62,13 @@ export const FleetSpec = Type.Object(
       Type.String({
         maxLength: 512,
         description: "File Envoy writes; relative to Envoy's working directory. Default access.log.",
+      }),
+    ),
+    locality: Type.Optional(
+      Type.Object(PLACE, {
+        additionalProperties: false,
+        description:
+          'Where the Envoys stand that do not say it in their bootstrap. Requests go to endpoints of the same room first, then of the same region, then elsewhere.',
       }),
     ),
     docsUrl: Type.Optional(

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import type { ClusterSpec } from './cluster.js';
 import { type Report, reportFault } from './fault.js';
 import { canonicalIp, ipVersion, isDnsName } from './host.js';
-import { addressFault } from './rules-endpoint.js';
+import { addressFault, checkPlace } from './rules-endpoint.js';
 
 /** Ids of clusters the bootstrap brings begin so. */
 const RESERVED_ID = /^paifang_/;
@@ -42,8 +42,9 @@ function checkEndpoints(endpoints: ClusterSpec['endpoints'], report: Report): vo
   }
   const seen = new Set<string>();
   let kind: 'IP address' | 'DNS name' | undefined;
-  for (const [i, { host, port }] of endpoints.entries()) {
+  for (const [i, { host, port, ...place }] of endpoints.entries()) {
     const path = `/endpoints/${i}`;
+    checkPlace(place, path, report);
     const fault = addressFault(host);
     reportFault(report, 'invalid-endpoint', `${path}/host`, fault);
     const version = ipVersion(host);

@@ -3,6 +3,7 @@ import { type Report, reportFault } from './fault.js';
 import type { FleetSpec } from './fleet.js';
 import { isReservedHeader, responseHeaderFault } from './header.js';
 import { canonicalIp, ipVersion } from './host.js';
+import { checkPlace } from './rules-endpoint.js';
 
 const ANY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
@@ -10,6 +11,7 @@ const ANY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 export function checkFleet(spec: FleetSpec, report: Report): void {
   checkListeners(spec.listeners, report);
   checkHeaders(spec.headers ?? {}, report);
+  if (spec.locality) checkPlace(spec.locality, '/locality', report);
   for (const [i, name] of (spec.signedHeaders ?? []).entries()) {
     if (name.startsWith('x-pf-') || name === 'authorization') {
       const why =

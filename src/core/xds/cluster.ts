@@ -11,6 +11,7 @@ import type { HealthCheckSchema } from '../../gen/envoy/config/core/v3/health_ch
 import { HttpProtocolOptionsSchema } from '../../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { CodecClientType } from '../../gen/envoy/type/v3/http_pb.js';
 import type { ClusterIr } from '../ir/cluster.js';
+import type { Place } from '../ir/place.js';
 import { any, duration } from './any.js';
 import { ADS_SOURCE } from './config-source.js';
 import { loadAssignment } from './endpoint.js';
@@ -26,12 +27,12 @@ const LB_POLICY = {
   least_request: LbPolicy.LEAST_REQUEST,
 } as const;
 
-/** The cluster: endpoints by EDS when they are IP addresses, else inside it and resolved by Envoy. */
-export function clusterOf(cluster: ClusterIr): Cluster {
+/** The cluster: endpoints by EDS when they are IP addresses, else inside it, as seen `from` a place, and resolved by Envoy. */
+export function clusterOf(cluster: ClusterIr, from?: Place): Cluster {
   const { maxConnections, maxPendingRequests, maxRequests, maxRetries } = cluster.circuitBreaker;
   return create(ClusterSchema, {
     name: clusterName(cluster),
-    ...discovery(cluster),
+    ...discovery(cluster, from),
     connectTimeout: duration(cluster.connectTimeoutMs),
     lbPolicy: LB_POLICY[cluster.loadBalancing],
     circuitBreakers: {
@@ -49,7 +50,7 @@ export function clusterOf(cluster: ClusterIr): Cluster {
   });
 }
 
-function discovery(cluster: ClusterIr) {
+function discovery(cluster: ClusterIr, from: Place | undefined) {
   if (cluster.discovery === 'eds') {
     return {
       clusterDiscoveryType: { case: 'type' as const, value: DiscoveryType.EDS },
@@ -60,7 +61,7 @@ function discovery(cluster: ClusterIr) {
     clusterDiscoveryType: { case: 'type' as const, value: DiscoveryType.STRICT_DNS },
     dnsLookupFamily: DnsLookupFamily.V4_PREFERRED,
     respectDnsTtl: true,
-    loadAssignment: loadAssignment(cluster),
+    loadAssignment: loadAssignment(cluster, from),
   };
 }
 
