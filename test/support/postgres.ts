@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { type Postgres, startPostgres } from '../../src/up/postgres.js';
 import { onCleanup } from './cleanup.js';
+import { freePort } from './ports.js';
 import { tmpDir } from './tmp.js';
 
 /** initdb takes a second or more; its result is the same each time, so it is made once and copied. */
