@@ -33,7 +33,9 @@ export interface TestPostgres {
 export async function testPostgres(settings: Readonly<Record<string, string>> = SETTINGS): Promise<TestPostgres> {
   const dir = tmpDir();
   await template(dir);
-  let server: Postgres = await startPostgres({ dir, settings });
+  // Reserved among test processes: two servers that start at once would choose the same free port.
+  const port = await freePort();
+  let server: Postgres = await startPostgres({ dir, port, settings });
   const watcher = spawn('/bin/sh', ['-c', WATCH, server.dir], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
   watcher.unref();
   onCleanup(async () => {
@@ -58,7 +60,7 @@ export async function testPostgres(settings: Readonly<Record<string, string>> = 
     },
     stop: () => server.stop(),
     async start() {
-      server = await startPostgres({ dir, settings });
+      server = await startPostgres({ dir, port, settings });
     },
   };
 }
