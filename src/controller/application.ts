@@ -102,7 +102,8 @@ export async function createApplication(parts: ApplicationParts): Promise<NestFa
     frameworkErrors: write,
     routerOptions: { maxParamLength: 20_000 },
     requestTimeout: 60_000,
-    return503OnClosing: true,
+    // What arrives on an open connection while this replica stops is still done, and told to connect anew.
+    return503OnClosing: false,
   });
   fastify.removeAllContentTypeParsers();
   for (const type of JSON_TYPES) {

@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Canary } from '../canary/canary.js';
 import { reasonOf } from '../core/explain/refusal.js';
 import type { Log } from '../logger.js';
@@ -23,7 +24,13 @@ import { Receipts } from './receipts/receipts.js';
 import { Tracker } from './receipts/tracker.js';
 import { RequestLog, type RequestLogOptions } from './request-log.js';
 import { Serving } from './serving.js';
+import { SharedLook } from './shared-look.js';
 import { VERSION } from './version.js';
+
+/** How long a node waits while the database does not answer, in ms; then it is served what is held. */
+const NEWEST_MS = 3_000;
+/** How long requests under way may take at the end, in ms; one that waits for receipts may want longer. */
+const FINISH_MS = 5_000;
 
 export interface ControllerOptions {
   /** Where keys and tokens that are not given are kept: `master.key`, `node.token`, both of mode 0600. */
@@ -122,10 +129,16 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
         error: reasonOf(error),
       });
   };
+  const newest = new SharedLook(() => live.refresh());
   const ads = await AdsServer.start({
     ...options.ads,
     nodeToken,
     services: (server) => requests.serve(server, nodeToken),
+    // A node that comes from another replica may have what this one has not heard of yet: it must not be sent back to it.
+    admit: async () => {
+      await Promise.race([newest.run(), delay(NEWEST_MS, undefined, { ref: false })]);
+      return undefined;
+    },
     onPublish: (fleet, change, release) => tracker.onPublish(fleet, change, release),
     onEvent: (event) => {
       metrics.ads(event);
@@ -145,7 +158,8 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
   undo.push(() => sweep.close());
 
   const app = await createApplication({ live, tokens, requests, receipts, inventory, serving, metrics, log });
-  undo.push(() => app.close());
+  // First of all: no new connections, requests under way are answered. Streams and database stay until then.
+  undo.push(() => Promise.race([app.close(), delay(FINISH_MS, undefined, { ref: false })]));
   try {
     await app.listen(options.admin.port, options.admin.host);
   } catch (error) {

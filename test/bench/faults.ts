@@ -97,7 +97,7 @@ async function run(world: World): Promise<number> {
       .join(', ')}), ${counts.retried} of them sent again to the other node`,
   );
   console.log(
-    `publications: ${publisher.releases.length} accepted, ${publisher.unsure} accepted whose answer was cut off, ${publisher.retried} tries repeated`,
+    `publications: ${publisher.releases.length} accepted, ${publisher.unsure} accepted whose answer was cut off, ${publisher.retried} tries repeated, ${publisher.refused} of them answered 503`,
   );
   console.log(`starts of a controller that found no database: ${early}`);
   console.log(`accepted → answered with by each node: ${figures(ledger.effectiveMs)} (outages included)`);

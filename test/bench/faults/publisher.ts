@@ -63,6 +63,8 @@ export class Publisher {
   readonly releases: number[] = [];
   retried = 0;
   unsure = 0;
+  /** Answers 503. */
+  refused = 0;
   #running = true;
   readonly #loop: Promise<void>;
 
@@ -156,6 +158,7 @@ export class Publisher {
       signal: AbortSignal.timeout(TRY_MS),
     });
     const text = await response.text();
+    if (response.status === 503) this.refused++;
     return {
       status: response.status,
       etag: response.headers.get('etag') ?? '',
