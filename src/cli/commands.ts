@@ -7,6 +7,7 @@ import { addCompile } from './compile.js';
 import { addCredentials } from './credentials.js';
 import { addCurl } from './curl.js';
 import { addDiff } from './diff.js';
+import { addDrill } from './drill.js';
 import { addDump } from './dump.js';
 import { EXIT } from './exit.js';
 import { addGet } from './get.js';
@@ -35,7 +36,7 @@ export function addClientCommands(program: Command): void {
   for (const add of [addValidate, addCompile, addDiff, addApply, addDump, addGet, addPublish, addReleases, addWait])
     add(program);
   for (const add of [addWorkspaces, addCredentials, addLogs, addParseLog, addCodes, addSign, addCurl]) add(program);
-  for (const add of [addStatus, addBootstrap, addVersion]) add(program);
+  for (const add of [addStatus, addDrill, addBootstrap, addVersion]) add(program);
   sortOptions(program);
   program.addHelpText(
     'after',

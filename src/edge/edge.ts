@@ -3,7 +3,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Log } from '../logger.js';
 import { startAuthz } from './authz/authz.js';
-import { LastGood, type LastGoodStats } from './lastgood/last-good.js';
+import { Drill } from './drill.js';
+import { FAILOVER_SOCKET, LastGood, type LastGoodStats } from './lastgood/last-good.js';
 import type { LogAgent, LogAgentStats } from './log/log-agent.js';
 import { startLogAgent } from './log-shipping.js';
 import { EdgeMetrics } from './metrics.js';
@@ -120,6 +121,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     config: () => configState(subscription, lastGood),
     lastGood: () => lastGood?.stats(),
   });
+  const cut = (ms: number) => subscription?.cut(ms);
   let authz: Awaited<ReturnType<typeof startAuthz>> | undefined;
   const stats = (): EdgeStats => ({
     node,
@@ -136,13 +138,17 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     log: agent?.stats(),
   });
 
+  const failover = options.lastGood ? join(options.directory, FAILOVER_SOCKET) : undefined;
+  const drill = new Drill({ node, cluster, failover, envoyAdmin: options.envoyAdmin, log, stats, cut });
+  closers.push(() => drill.close());
+
   try {
     const endpoints = await startNodeEndpoints(
       [
         { port: options.configPort, setting: 'PAIFANG_EDGE_CONFIG_PORT' },
         { port: options.toolPort, setting: 'PAIFANG_EDGE_TOOL_PORT' },
       ],
-      nodePaths({ tables, metrics, stats, log, envoyAdmin: options.envoyAdmin }),
+      nodePaths({ tables, metrics, stats, log, envoyAdmin: options.envoyAdmin, drill }),
     );
     closers.push(() => endpoints.close());
 

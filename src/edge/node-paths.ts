@@ -1,4 +1,5 @@
 import type { Log, LogSettings } from '../logger.js';
+import type { Drill } from './drill.js';
 import type { EdgeStats } from './edge.js';
 import { ENVOY_TYPES, type EnvoyType, inForce } from './envoy-admin.js';
 import { HELD_TYPES, type HeldType, heldConfig, heldResource } from './held-config.js';
@@ -16,11 +17,14 @@ const LEVELS: Readonly<Record<string, LogSettings['level']>> = {
   TRACE: 'debug',
 };
 
+const LONGEST_DRILL_S = 600;
+
 export interface NodePathsSources {
   readonly tables: EdgeTables;
   readonly metrics: EdgeMetrics;
   readonly log: Log;
   readonly envoyAdmin: string;
+  readonly drill: Drill;
   stats(): EdgeStats;
 }
 
@@ -35,6 +39,8 @@ export function nodePaths(sources: NodePathsSources): ReadonlyMap<string, Endpoi
       '/tool/setLogLevel',
       { methods: ['POST', 'GET'], answer: (query) => setLogLevel(sources.log, query.get('level')) },
     ],
+    ['/tool/drill/controller-outage', { methods: ['POST'], answer: (query) => startDrill(sources.drill, query) }],
+    ['/tool/drill', read(() => drillReport(sources.drill))],
     ['/healthz', read(() => healthy(stats()))],
     ['/metrics', read(async () => ({ body: await metrics.text() }))],
   ]);
@@ -63,6 +69,19 @@ async function queried({ tables, envoyAdmin }: NodePathsSources, query: URLSearc
   return found
     ? { body: { type, ...found } }
     : { status: 404, body: { error: `This node holds no ${type} "${name}".` } };
+}
+
+function startDrill(drill: Drill, query: URLSearchParams): EndpointAnswer {
+  const seconds = Number(query.get('seconds') ?? 30);
+  if (!Number.isInteger(seconds) || seconds < 1 || seconds > LONGEST_DRILL_S) {
+    return { status: 400, body: { error: `seconds= is a whole number from 1 to ${LONGEST_DRILL_S}.` } };
+  }
+  const refused = drill.start(seconds);
+  return refused === undefined ? { status: 202, body: drill.report ?? {} } : { status: 409, body: { error: refused } };
+}
+
+function drillReport({ report }: Drill): EndpointAnswer {
+  return report ? { body: report } : { status: 404, body: { error: 'No drill has been started on this edge.' } };
 }
 
 function setLogLevel(log: Log, wanted: string | null): EndpointAnswer {

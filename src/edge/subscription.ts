@@ -14,6 +14,8 @@ export interface Subscription {
   readonly delivered: Promise<void>;
   /** Whether the controller answers now: it is asked, and given a second. False as long as it has not delivered everything. */
   answers(): Promise<boolean>;
+  /** Leaves the controller for `ms`, as if it were gone. */
+  cut(ms: number): void;
   /** Asks for names that are not held. */
   request(type: string, names: readonly string[]): void;
   close(): void;
@@ -108,6 +110,7 @@ export function subscribe(
         client.request(TYPE.policy, [NOBODYS]);
       });
     },
+    cut: (ms) => client.cut(ms),
     request: (type, names) => client.request(type, names),
     close() {
       stopWaiting();

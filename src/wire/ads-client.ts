@@ -63,6 +63,7 @@ export class AdsClient {
   #stream: ClientDuplexStream<Buffer, Buffer> | undefined;
   #retry: NodeJS.Timeout | undefined;
   #retryMs = FIRST_RETRY_MS;
+  #awayUntil = 0;
   #closed = false;
 
   private constructor(private readonly options: AdsClientOptions) {
@@ -92,6 +93,18 @@ export class AdsClient {
     this.#asked.set(type, asked);
     for (const name of names) asked.add(name);
     if (this.#stream) this.#send({ typeUrl: type, resourceNamesSubscribe: [...names] });
+  }
+
+  /** Ends the stream and stays away for `ms`, as if no controller answered. */
+  cut(ms: number): void {
+    this.#awayUntil = performance.now() + ms;
+    this.#retryMs = FIRST_RETRY_MS;
+    if (this.#stream) {
+      this.#stream.cancel();
+      return;
+    }
+    clearTimeout(this.#retry);
+    this.#again('cut off on purpose');
   }
 
   close(): void {
@@ -183,7 +196,8 @@ export class AdsClient {
     this.#stream = undefined;
     if (this.#closed) return;
     // Random between half and all of the interval, so that the nodes of a fleet do not all come back at once.
-    const retryInMs = Math.round(this.#retryMs * (0.5 + Math.random() / 2));
+    const soonest = this.#awayUntil - performance.now();
+    const retryInMs = Math.round(Math.max(this.#retryMs * (0.5 + Math.random() / 2), soonest));
     this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
     this.options.onState?.({ kind: 'disconnected', reason, retryInMs });
     this.#retry = setTimeout(() => this.#connect(), retryInMs);

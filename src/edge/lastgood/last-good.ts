@@ -20,6 +20,8 @@ export interface LastGoodStats extends LastGoodStoreStats {
   readonly failoverStreams: number;
 }
 
+/** The socket on which an Envoy is served, below the directory of the node. */
+export const FAILOVER_SOCKET = 'failover.sock';
 /** How often the time at which the edge was in step is written down, in ms. */
 const NOTE_MS = 60_000;
 
@@ -61,7 +63,7 @@ export class LastGood {
     try {
       return new LastGood(
         store,
-        await Failover.start({ ...options, socket: join(options.directory, 'failover.sock') }),
+        await Failover.start({ ...options, socket: join(options.directory, FAILOVER_SOCKET) }),
       );
     } catch (error) {
       await store.close();
