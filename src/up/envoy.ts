@@ -24,6 +24,9 @@ export function envoyBinary(given: string | undefined): string {
   );
 }
 
+/** How long requests may take to end when Envoy is stopped, in ms. */
+const DRAIN_MS = 10_000;
+
 export interface EnvoyOptions {
   readonly binary: string;
   /** Its working directory: bootstrap.json, access.log and sockets are here. */
@@ -76,9 +79,29 @@ export async function listens(adminPort: number, port: number): Promise<boolean>
   }
 }
 
-function get(url: string): Promise<string> {
+/**
+ * Ends Envoy's listeners and waits until no request runs any more, or for {@link DRAIN_MS}: at SIGTERM it would cut them off.
+ * No time is left for load balancers to turn away, as there are none before an Envoy on one machine; the units of deploy/ do.
+ */
+export async function drainEnvoy(adminPort: number): Promise<void> {
+  const admin = `http://127.0.0.1:${adminPort}`;
+  const running = `${admin}/stats?format=json&filter=${encodeURIComponent('^http\\..*\\.downstream_rq_active$')}`;
+  try {
+    await get(`${admin}/healthcheck/fail`, 'POST');
+    await get(`${admin}/drain_listeners`, 'POST');
+    for (const end = performance.now() + DRAIN_MS; performance.now() < end; ) {
+      const { stats } = JSON.parse(await get(running)) as { stats: readonly { name: string; value?: number }[] };
+      if (stats.every(({ name, value = 0 }) => value === 0 || name.startsWith('http.admin.'))) return;
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  } catch {
+    // It does not answer: it is gone, or will be ended by force.
+  }
+}
+
+function get(url: string, method = 'GET'): Promise<string> {
   return new Promise((resolve, reject) => {
-    const outgoing = request(url, { timeout: 1000 }, (response) => {
+    const outgoing = request(url, { method, timeout: 1000 }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {

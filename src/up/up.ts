@@ -7,7 +7,7 @@ import { AdminClient } from './admin-client.js';
 import { startBackend } from './backend.js';
 import { type Child, endOrphans, lastWords, StartError, startChild, takeLock } from './child.js';
 import { ensureDemo } from './demo.js';
-import { envoyBinary, listens, startEnvoy } from './envoy.js';
+import { drainEnvoy, envoyBinary, listens, startEnvoy } from './envoy.js';
 import { freePort, portsInUse } from './ports.js';
 import { startPostgres } from './postgres.js';
 import { summary } from './summary.js';
@@ -197,7 +197,10 @@ export async function up(options: UpOptions): Promise<Up> {
         concurrency: options.concurrency,
       }),
     );
-    stops.push(() => envoy.stop());
+    stops.push(async () => {
+      await drainEnvoy(envoyAdminPort);
+      await envoy.stop();
+    });
     await listening(envoy.current, envoyAdminPort, gatewayPort, join(nodeDir, 'envoy.log'));
 
     options.say(
