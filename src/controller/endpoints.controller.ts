@@ -134,8 +134,9 @@ export class EndpointsController {
     return this.live.changeAtOnce(params.workspace, actor, async (tx, compiler) => {
       const cluster = await registrable(tx, compiler, params.name);
       const endpoints = body.endpoints.map((given) => newEndpoint(endpointId(given), given));
-      await audit(tx, cluster, await putEndpoints(tx, cluster, endpoints, { whole: true }));
-      return pageView(await listEndpoints(tx.manager, tx.workspace.name, cluster));
+      const done = await putEndpoints(tx, cluster, endpoints, { whole: true });
+      await audit(tx, cluster, done);
+      return pageView(done.rows);
     });
   }
 
@@ -143,19 +144,16 @@ export class EndpointsController {
   async putOne(@Checked() { params, body, actor }: InputOf<typeof PUT_ONE>) {
     refuse(registrationFaults(body));
     const endpoint = newEndpoint(params.id, body);
-    const renewed = await this.live.store.read(async (manager) => {
-      const head = await findHead(manager, params.workspace, 'cluster', params.name);
-      return head && renewEndpoint(manager, params.workspace, head.name, endpoint);
-    });
+    const renewed = await this.live.store.read((manager) =>
+      renewEndpoint(manager, params.workspace, params.name, endpoint),
+    );
     if (renewed) return new Answer(view(renewed));
     return this.live.changeAtOnce(params.workspace, actor, async (tx, compiler) => {
       const cluster = await registrable(tx, compiler, params.name);
-      const { count, ...change } = await putEndpoints(tx, cluster, [endpoint], { whole: false });
-      if (count > MOST_REGISTERED) throw tooMany(cluster);
-      await audit(tx, cluster, change);
-      const rows = await listEndpoints(tx.manager, tx.workspace.name, cluster);
-      const stored = rows.find((row) => row.id === endpoint.id) as EndpointRow;
-      return new Answer(view(stored), { status: change.added.length > 0 ? 201 : 200 });
+      const done = await putEndpoints(tx, cluster, [endpoint], { whole: false });
+      if (done.count > MOST_REGISTERED) throw tooMany(cluster);
+      await audit(tx, cluster, done);
+      return new Answer(view(done.rows[0] as EndpointRow), { status: done.added.length > 0 ? 201 : 200 });
     });
   }
 

@@ -8,21 +8,25 @@ import type { MasterKey } from '../store/master-key.js';
 /** What is joined to objects in force and needs no release: keys, and endpoints that registered. Empty parts are left out. */
 export type Joined = Pick<Change, 'credentials' | 'endpoints'>;
 
-/** The lists that changed after the revision `since` of the workspace; 0: all. Cost: those lists. */
+/**
+ * The lists that changed after the revision `since` of the workspace (0: all), and the revision they are of. Cost: those lists.
+ */
 export async function joinedSince(
   manager: EntityManager,
   masterKey: MasterKey,
   workspace: string,
   since: number,
-): Promise<Joined> {
+): Promise<{ joined: Joined; revision: number }> {
   const lists = await openCredentials(manager, masterKey, workspace, { since });
   const registered = await endpointsSince(manager, workspace, since);
-  return {
+  const joined: Joined = {
     ...(lists.length > 0 && { credentials: lists.map(credentialsOf) }),
     ...(registered.length > 0 && {
       endpoints: registered.map(({ cluster, endpoints }) => ({ cluster, endpoints: endpoints.map(endpointOf) })),
     }),
   };
+  const revision = [...lists, ...registered].reduce((newest, list) => Math.max(newest, list.revision), since);
+  return { joined, revision };
 }
 
 export function credentialsOf({ kind, name, credentials }: CredentialList): NonNullable<Change['credentials']>[number] {

@@ -11,7 +11,7 @@ import type { Store } from '../store/store.js';
 import type { WorkspaceRow } from '../store/tables.js';
 import type { Actor, WorkspaceTransaction } from '../store/transaction.js';
 import type { AdsServer } from '../wire/ads-server.js';
-import { credentialsOf, joinedSince } from './joined.js';
+import { credentialsOf, type Joined, joinedSince } from './joined.js';
 import { Adjourned, Hearing } from './judgement.js';
 import type { Metrics } from './metrics.js';
 import type { Outcome } from './outcome.js';
@@ -126,8 +126,14 @@ export class Live {
     actor: Actor,
     work: (tx: WorkspaceTransaction, compiler: Compiler) => Promise<T>,
   ): Promise<T> {
-    return this.inTurn(workspace, actor, true, work, async (result, resident) => {
-      await this.catchUpFromStore(resident);
+    const { masterKey } = this.store;
+    const written = async (tx: WorkspaceTransaction, compiler: Compiler) => {
+      const result = await work(tx, compiler);
+      // The transaction sees what it wrote: nothing need be asked for after the commit.
+      return { result, ...(await joinedSince(tx.manager, masterKey, workspace, tx.workspace.credentialsRevision)) };
+    };
+    return this.inTurn(workspace, actor, true, written, ({ result, joined, revision }, resident) => {
+      this.join(resident, joined, revision);
       return result;
     });
   }
@@ -238,7 +244,7 @@ export class Live {
         credentials: number;
       };
       const versions = await versionsAt(manager, row.name, release);
-      const joined = await joinedSince(manager, this.store.masterKey, row.name, 0);
+      const { joined } = await joinedSince(manager, this.store.masterKey, row.name, 0);
       return { release, credentials, versions, joined, groupReleases: await groupReleases(manager, row.name) };
     });
     const resident: Resident = {
@@ -300,11 +306,16 @@ export class Live {
       }
     }
     if (resident.credentials < row.credentialsRevision) {
-      const joined = await joinedSince(manager, this.store.masterKey, name, resident.credentials);
-      if (Object.keys(joined).length > 0)
-        this.apply(resident, { release: compiler.release, upserts: [], removals: [], ...joined });
-      resident.credentials = row.credentialsRevision;
+      const { joined } = await joinedSince(manager, this.store.masterKey, name, resident.credentials);
+      this.join(resident, joined, row.credentialsRevision);
     }
+  }
+
+  /** Brings lists into force, of which `revision` is the newest. */
+  private join(resident: Resident, joined: Joined, revision: number): void {
+    const { release } = resident.compiler;
+    if (Object.keys(joined).length > 0) this.apply(resident, { release, upserts: [], removals: [], ...joined });
+    resident.credentials = revision;
   }
 
   /** Compiles what changed and tells the fleets. */

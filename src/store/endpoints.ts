@@ -26,6 +26,8 @@ export interface EndpointRow extends NewEndpoint {
 /** All endpoints registered for one cluster. */
 export interface EndpointList {
   readonly cluster: string;
+  /** Revision of the workspace at which the list last changed. */
+  readonly revision: number;
   readonly endpoints: readonly NewEndpoint[];
 }
 
@@ -50,6 +52,8 @@ export function listEndpoints(manager: EntityManager, workspace: string, cluster
 /**
  * Lets an endpoint that is registered with just these settings live on, without the lock of the workspace: a heartbeat is no
  * change. Undefined when it is not, or not so.
+ *
+ * @param cluster name, or id.
  */
 export async function renewEndpoint(
   manager: EntityManager,
@@ -60,8 +64,11 @@ export async function renewEndpoint(
   const { id, host, port, weight, region, zone, room, ttlSeconds } = endpoint;
   const [rows]: [EndpointRow[], number] = await manager.query(
     `update registered_endpoint set expires_at = now() + make_interval(secs => ttl_seconds)
-     where workspace = $1 and cluster = $2 and id = $3 and host = $4 and port = $5 and weight = $6 and region = $7 and zone = $8
-       and room = $9 and ttl_seconds is not distinct from $10::integer returning ${COLUMNS}`,
+     where workspace = $1 and id = $3 and host = $4 and port = $5 and weight = $6 and region = $7 and zone = $8
+       and room = $9 and ttl_seconds is not distinct from $10::integer
+       and cluster = (select name from object where workspace = $1 and kind = 'cluster' and state <> 'deleted' and (name = $2 or id = $2)
+         order by name = $2 desc limit 1)
+     returning ${COLUMNS}`,
     [workspace, cluster, id, host, port, weight, region, zone, room, ttlSeconds],
   );
   return rows[0];
@@ -69,14 +76,14 @@ export async function renewEndpoint(
 
 /**
  * Registers endpoints of a cluster; with `whole` those that are not listed are taken out. An address belongs to one id: who
- * registers it under another takes it over. Cost: the cluster's list. Ids and addresses of `endpoints` are each unique.
+ * registers it under another takes it over. Returns the listed ones by id, and how many there are now. Cost: the cluster's list. Ids and addresses of `endpoints` are each unique.
  */
 export async function putEndpoints(
   tx: WorkspaceTransaction,
   cluster: string,
   endpoints: readonly NewEndpoint[],
   { whole }: { whole: boolean },
-): Promise<EndpointChange & { readonly count: number }> {
+): Promise<EndpointChange & { readonly count: number; readonly rows: EndpointRow[] }> {
   const before = await listEndpoints(tx.manager, tx.workspace.name, cluster);
   const given = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
   const addresses = new Set(endpoints.map(addressOf));
@@ -93,10 +100,15 @@ export async function putEndpoints(
   }
   // What changes goes first: two endpoints may have exchanged their addresses.
   await take(tx, cluster, [...removed, ...changed]);
-  await inTransaction(tx.manager, PUT, [tx.workspace.name, cluster, JSON.stringify(endpoints), tx.actor.name]);
+  const rows = await inTransaction<EndpointRow>(tx.manager, PUT, [
+    tx.workspace.name,
+    cluster,
+    JSON.stringify(endpoints),
+    tx.actor.name,
+  ]);
   const change = { added: [...added], changed: [...changed], removed };
   if (added.size + changed.size + removed.length > 0) await touch(tx, [cluster]);
-  return { ...change, count: kept + endpoints.length };
+  return { ...change, count: kept + endpoints.length, rows: rows.sort((a, b) => (a.id < b.id ? -1 : 1)) };
 }
 
 /** Takes out one endpoint of a cluster, or all of them; returns their ids. */
@@ -167,19 +179,19 @@ export async function endpointsSince(
   workspace: string,
   since: number,
 ): Promise<EndpointList[]> {
-  const rows: (NewEndpoint & { cluster: string; id: string | null })[] = await manager.query(
-    `select w.cluster, e.id, e.host, e.port, e.weight, e.region, e.zone, e.room, e.ttl_seconds as "ttlSeconds"
+  const rows: (NewEndpoint & { cluster: string; revision: number; id: string | null })[] = await manager.query(
+    `select w.cluster, w.revision, e.id, e.host, e.port, e.weight, e.region, e.zone, e.room, e.ttl_seconds as "ttlSeconds"
      from endpoint_owner w left join registered_endpoint e using (workspace, cluster)
      where workspace = $1 and w.revision > $2 order by w.cluster, e.id`,
     [workspace, since],
   );
-  const lists = new Map<string, NewEndpoint[]>();
-  for (const { cluster, ...endpoint } of rows) {
-    const list = lists.get(cluster) ?? [];
+  const lists = new Map<string, EndpointList & { readonly endpoints: NewEndpoint[] }>();
+  for (const { cluster, revision, ...endpoint } of rows) {
+    const list = lists.get(cluster) ?? { cluster, revision, endpoints: [] };
     lists.set(cluster, list);
-    if (endpoint.id !== null) list.push(endpoint);
+    if (endpoint.id !== null) list.endpoints.push(endpoint);
   }
-  return [...lists].map(([cluster, endpoints]) => ({ cluster, endpoints }));
+  return [...lists.values()];
 }
 
 const PUT = {
@@ -188,7 +200,8 @@ const PUT = {
 insert into registered_endpoint (workspace, cluster, id, host, port, weight, region, zone, room, ttl_seconds, expires_at, registered_at, registered_by)
 select $1, $2, id, host, port, weight, region, zone, room, "ttlSeconds", now() + make_interval(secs => "ttlSeconds"), now(), $4
 from jsonb_to_recordset($3::jsonb) as w(id text, host text, port integer, weight integer, region text, zone text, room text, "ttlSeconds" integer)
-on conflict (workspace, cluster, id) do update set expires_at = excluded.expires_at`,
+on conflict (workspace, cluster, id) do update set expires_at = excluded.expires_at
+returning ${COLUMNS}`,
 };
 
 function take(tx: WorkspaceTransaction, cluster: string, ids: readonly string[]): Promise<unknown> {
