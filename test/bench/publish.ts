@@ -15,11 +15,11 @@ import { bootstrap } from '../../src/core/xds/bootstrap.js';
 import { closeScope } from '../support/cleanup.js';
 import { startEnvoy } from '../support/envoy.js';
 import { freePort } from '../support/ports.js';
-import { startStack, WORKSPACE } from '../support/stack.js';
+import { type Stack, startStack, WORKSPACE } from '../support/stack.js';
 import { tmpDir } from '../support/tmp.js';
 import { until } from '../support/until.js';
 import { buildGocp, startGocp } from './peers/gocp.js';
-import { cpuMs, figures, machine, rssMiB, steal, threadCpuMs } from './process-cost.js';
+import { cpuMs, figures, machine, quantile, rssMiB, steal, threadCpuMs } from './process-cost.js';
 import { Connection } from './traffic/connection.js';
 import { type Load, type LoadResult, startLoad } from './traffic/load.js';
 import { POLL_MS, Probes } from './traffic/probes.js';
@@ -29,6 +29,8 @@ const WORKERS = 2;
 const WITHIN_MS = 30_000;
 /** Edits before the clock runs: code is compiled, plans are made. */
 const WARM_UP = 50;
+/** Releases whose steps are told; the controller keeps the receipts of 500. */
+const LATEST = 100;
 
 const { values } = parseArgs({
   options: {
@@ -51,6 +53,8 @@ interface Subject {
   readonly admin: (path: string) => Promise<string>;
   /** Makes edit `n`; resolves when the control plane has answered. */
   edit(n: number): Promise<void>;
+  /** Where the time of the latest edits went. */
+  readonly stages?: () => Promise<string>;
 }
 
 async function ours(routes: number, load: Load): Promise<Subject> {
@@ -75,7 +79,24 @@ async function ours(routes: number, load: Load): Promise<Subject> {
       if (done.status !== 200) throw new Error(`edit ${n}: ${done.status} ${JSON.stringify(done.body)}`);
       etag = done.headers.get('etag') as string;
     },
+    stages: () => stages(stack),
   };
+}
+
+/** Medians of the steps of the latest releases, as their receipts tell them. */
+async function stages(stack: Stack): Promise<string> {
+  const { body } = await stack.admin('GET', `${WORKSPACE}/releases?limit=${LATEST}`);
+  const steps = new Map<string, number[]>();
+  for (const { number } of body.items) {
+    const receipt = await stack.admin('GET', `${WORKSPACE}/releases/${number}/receipt`);
+    let before = 0;
+    for (const [step, at] of Object.entries(receipt.body.timeline as Record<string, number | null>)) {
+      if (at === null) continue;
+      steps.set(step, [...(steps.get(step) ?? []), at - before]);
+      before = at;
+    }
+  }
+  return [...steps].map(([step, list]) => `${step.replace('Ms', '')} +${quantile(list, 0.5).toFixed(1)}`).join(', ');
 }
 
 async function gocp(routes: number, load: Load, program: string): Promise<Subject> {
@@ -150,12 +171,14 @@ async function measure(subject: Subject, routes: number, load: Load): Promise<bo
   const after = await snapshot();
   const result = await load.stop();
   await probes.stop();
+  const steps = await subject.stages?.();
   const each = (total: number) => (total / edits).toFixed(1);
   console.log(`\n${routes} routes, ${subject.what}`);
   console.log(`  answered        ms  ${figures(made.map(({ answered }) => answered))}`);
   console.log(
     `  in force        ms  ${figures(made.map(({ effective }) => effective))}   last of ${probes.count} connections, asked every ${POLL_MS} ms`,
   );
+  if (steps) console.log(`  steps           ms  ${steps} (medians)`);
   console.log(
     `  CPU per change  ms  control plane ${each(after.control - before.control)}, Envoy's main thread ${each(after.main - before.main)}`,
   );
