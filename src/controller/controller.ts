@@ -13,6 +13,7 @@ import { openStore, type Store } from '../store/store.js';
 import type { AdsEvent } from '../wire/ads-events.js';
 import { AdsServer } from '../wire/ads-server.js';
 import { AdminTokens } from './admin-guard.js';
+import { admission } from './admission.js';
 import { createApplication } from './application.js';
 import { EndpointSweep } from './endpoint-sweep.js';
 import { Live } from './live.js';
@@ -24,11 +25,8 @@ import { Receipts } from './receipts/receipts.js';
 import { Tracker } from './receipts/tracker.js';
 import { RequestLog, type RequestLogOptions } from './request-log.js';
 import { Serving } from './serving.js';
-import { SharedLook } from './shared-look.js';
 import { VERSION } from './version.js';
 
-/** How long a node waits while the database does not answer, in ms; then it is served what is held. */
-const NEWEST_MS = 3_000;
 /** How long requests under way may take at the end, in ms; one that waits for receipts may want longer. */
 const FINISH_MS = 5_000;
 
@@ -129,16 +127,11 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
         error: reasonOf(error),
       });
   };
-  const newest = new SharedLook(() => live.refresh());
   const ads = await AdsServer.start({
     ...options.ads,
     nodeToken,
     services: (server) => requests.serve(server, nodeToken),
-    // A node that comes from another replica may have what this one has not heard of yet: it must not be sent back to it.
-    admit: async () => {
-      await Promise.race([newest.run(), delay(NEWEST_MS, undefined, { ref: false })]);
-      return undefined;
-    },
+    admit: admission(live),
     onPublish: (fleet, change, release) => tracker.onPublish(fleet, change, release),
     onEvent: (event) => {
       metrics.ads(event);

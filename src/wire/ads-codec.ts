@@ -38,6 +38,17 @@ export function decodeSotw(bytes: Uint8Array): Received<SotwRequest> {
   return { request, node: message.node };
 }
 
+/** Whether the first request of a stream tells of something the node has. False for bytes that are no request. */
+export function holdsSomething(bytes: Uint8Array, kind: 'delta' | 'sotw'): boolean {
+  try {
+    if (kind === 'sotw') return fromBinary(DiscoveryRequestSchema, bytes).versionInfo !== '';
+    return Object.keys(fromBinary(DeltaDiscoveryRequestSchema, bytes).initialResourceVersions).length > 0;
+  } catch {
+    // The stream will say so.
+    return false;
+  }
+}
+
 /**
  * A DeltaDiscoveryResponse. The bytes of each resource are made once and shared by all streams.
  *

@@ -3,6 +3,7 @@ import type { Quarantined } from '../core/ads/quarantine.js';
 import type { Resource, TableDelta } from '../core/ads/resource.js';
 import type { ResourceStatus } from '../core/ads/session.js';
 import type { EffectiveChange } from '../core/ads/table.js';
+import { holdsSomething } from './ads-codec.js';
 import type { AdsEvent, NodeStream, StreamInfo } from './ads-events.js';
 import { Fleet } from './ads-fleet.js';
 import { ADS, type AdsHandlers, KEEPALIVE, MAX_MESSAGE_BYTES } from './ads-service.js';
@@ -21,8 +22,11 @@ export interface AdsServerOptions {
   onEvent?(event: AdsEvent): void;
   /** Told of each change of a fleet before any stream is. Must return soon: all streams wait. */
   onPublish?(fleet: string, change: EffectiveChange, release: number | undefined): void;
-  /** Asked for each new stream; a text refuses it with UNAVAILABLE. Default: all are let in. */
-  admit?(): Promise<string | undefined>;
+  /**
+   * Asked for each new stream once its first request is here, which waits; a text refuses it with UNAVAILABLE. `holds`:
+   * whether the node says that it has something already. Default: all are let in.
+   */
+  admit?(holds: boolean): Promise<string | undefined>;
   /** Adds further services to the same port. */
   readonly services?: (server: Server) => void;
 }
@@ -190,14 +194,22 @@ export class AdsServer {
       return;
     }
     const refuse = (details: string) => call.emit('error', { code: status.UNAVAILABLE, details });
-    admit().then(
-      (reason) => {
-        if (call.cancelled) return;
-        if (reason === undefined) this.#open(call, kind, token === 'right');
-        else refuse(reason);
-      },
-      (error: unknown) => refuse(String(error)),
-    );
+    call.once('data', (first: Buffer) => {
+      call.pause();
+      admit(holdsSomething(first, kind)).then(
+        (reason) => {
+          if (call.cancelled) return;
+          if (reason !== undefined) {
+            refuse(reason);
+            return;
+          }
+          call.unshift(first);
+          this.#open(call, kind, token === 'right');
+          call.resume();
+        },
+        (error: unknown) => refuse(String(error)),
+      );
+    });
   }
 
   #open(call: ServerDuplexStream<Buffer, Buffer>, kind: 'delta' | 'sotw', authorised: boolean): void {
