@@ -5,8 +5,8 @@ import { oneOf } from './random.js';
 import type { Traffic } from './traffic.js';
 import type { Node, World } from './world.js';
 
-/** How long a part may take to work again once it was started or let go on, in ms. */
-const RECOVERY_MS = 60_000;
+/** How long a part may take to work again once it was started or let go on, in ms: the database may be killed meanwhile. */
+const RECOVERY_MS = 120_000;
 
 /**
  * Faults at random moments, several at once. The two nodes are never disturbed together: somebody has to be left who could

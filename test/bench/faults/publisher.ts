@@ -90,7 +90,7 @@ export class Publisher {
       const page = cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`;
       const { body } = await this.#call(0, 'GET', `${WORKSPACE}/releases?limit=200${page}`);
       for (const { number } of body.items as { number: number }[]) found.add(number);
-      cursor = body.nextCursor as string | undefined;
+      cursor = body.next as string | undefined;
       if (cursor === undefined) return found;
     }
   }

@@ -8,7 +8,7 @@ import { hostOf, MOCKS, type Node, PLAINS, SIGNED, type World } from './world.js
 /** How long a client waits before it takes an attempt for lost, in ms. */
 const ATTEMPT_MS = 10_000;
 const RETRIED = new Set([500, 502, 503, 504]);
-const KEPT_WORDS = 60;
+const KEPT_WORDS = 30;
 const FOLLOW_MS = 60_000;
 const FOLLOW_PAUSE_MS = 25;
 
@@ -207,7 +207,9 @@ export class Traffic {
   }
 
   #say(words: string): void {
-    if (this.#words.length < KEPT_WORDS) this.#words.push(`${new Date().toISOString().slice(11, 23)} ${words}`);
+    const kind = words.slice(0, 5);
+    const known = this.#words.filter((line) => line.includes(` ${kind} `)).length;
+    if (known < KEPT_WORDS) this.#words.push(`${new Date().toISOString().slice(11, 23)} ${words}`);
   }
 }
 
