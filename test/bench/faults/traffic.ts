@@ -9,6 +9,8 @@ import { hostOf, MOCKS, type Node, PLAINS, SIGNED, type World } from './world.js
 const ATTEMPT_MS = 10_000;
 const RETRIED = new Set([500, 502, 503, 504]);
 const KEPT_WORDS = 30;
+/** An Envoy that was paused takes the time for its own: limits of what it holds have passed when it goes on. */
+const OUT_OF_TIME = new Set(['6305', '7777', '4002']);
 const FOLLOW_MS = 60_000;
 const FOLLOW_PAUSE_MS = 25;
 
@@ -38,6 +40,7 @@ export interface Counts {
  *
  * Lost by our fault: a request that failed at both nodes; and an attempt that failed, even if the second went well, unless
  *   - it had no answer (refused, reset, silent) while the Envoy of that node was dead or paused on purpose,
+ *   - a time limit passed while that Envoy was paused on purpose,
  *   - it needs the edge, and the edge of that node was dead or paused on purpose.
  * Wrong: an answer that was never the content of that API; one older than this Envoy had given before in the same life; a
  * forged signature let through.
@@ -143,7 +146,10 @@ export class Traffic {
     }
     const silent = 'error' in outcome;
     const needsEdge = kind === 'signed' || kind === 'forged';
-    const excused = (silent && node.envoyDown.overlap(from, to)) || (needsEdge && node.edgeDown.overlap(from, to));
+    const excused =
+      (silent && node.envoyDown.overlap(from, to)) ||
+      (!silent && OUT_OF_TIME.has(outcome.code) && node.envoyDown.paused(from, to)) ||
+      (needsEdge && node.edgeDown.overlap(from, to));
     if (!excused) {
       this.#lost++;
       const what = silent ? outcome.error : `${outcome.status} ${outcome.code}`;
