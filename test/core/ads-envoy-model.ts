@@ -187,7 +187,8 @@ export class EnvoyModel {
   }
 
   #remove(type: TypeUrl, name: string): void {
-    if (type === TYPE.cluster && this.strict) {
+    // What it never took, because it was bad, cannot be missed.
+    if (type === TYPE.cluster && this.strict && this.has.get(type)?.has(name)) {
       for (const [route, r] of this.has.get(TYPE.route) ?? [])
         if (r.needs?.some((n) => n.name === name))
           this.faults.push(`cluster ${name} removed while route ${route} uses it`);

@@ -105,6 +105,11 @@ export class Holdings {
     return this.#refused.get(key(type, name));
   }
 
+  /** Whether the client refused a batch with this name in it, and has not answered for the name since. */
+  inDoubt(type: string, name: string): boolean {
+    return this.#doubtful.has(key(type, name));
+  }
+
   /** What the client refused on this stream, or before as `quarantine` tells, and still lacks. */
   refusals(quarantine?: NodeQuarantine): Refusal[] {
     const found = new Map<string, Refusal>();

@@ -273,7 +273,8 @@ export abstract class Session {
       if (item.answer) return 'absent';
       return this.drop(item);
     }
-    const asked = item.force || item.answer;
+    // After a refused batch nobody knows which of its content the client took: what was in force before may be gone.
+    const asked = item.force || item.answer || this.holdings.inDoubt(type, name);
     if (!asked && this.holdings.latest(type, name)?.version === desired.version) return this.drop(item);
     if (this.holdings.refused(type, name)?.version === desired.version) {
       // Asked for again on the stream that refused it: the client means it.
