@@ -115,7 +115,7 @@ try {
     `memory                 MiB  controller ${rssMiB(stack.pids.controller).toFixed(0)}, Envoy ${rssMiB(stack.pids.envoy).toFixed(0)}`,
   );
   console.log(
-    `requests: ${result.failed} failed of ${result.sent} (${(result.sent / seconds).toFixed(0)} a second, p50 ${result.p50.toFixed(1)}, p99 ${result.p99.toFixed(1)} ms)`,
+    `requests: ${result.failed} failed of ${result.sent} sent, ${result.unsent} due and not sent (${(result.sent / seconds).toFixed(0)} a second, p50 ${result.p50.toFixed(1)}, p99 ${result.p99.toFixed(1)} ms)`,
   );
   for (const [why, count] of Object.entries(result.failures).slice(0, 20)) console.log(`  ${count} × ${why}`);
   console.log(`refused by Envoy: ${nacks}; not acknowledged in ${ACKED_MS / 1000} s or refused: ${unacknowledged}`);

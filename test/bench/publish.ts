@@ -193,9 +193,9 @@ async function measure(subject: Subject, routes: number, load: Load): Promise<bo
   return result.failed + probes.failed === 0;
 }
 
-function told({ sent, failed, failures, p50, p99 }: LoadResult): string {
+function told({ sent, unsent, failed, failures, p50, p99 }: LoadResult): string {
   const why = Object.entries(failures).map(([what, count]) => `\n    ${count} × ${what}`);
-  return `${failed} failed of ${sent} (p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)} ms)${why.slice(0, 10).join('')}`;
+  return `${failed} failed of ${sent} sent, ${unsent} due and not sent (p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)} ms)${why.slice(0, 10).join('')}`;
 }
 
 console.log(`publish: ${GROUPS} groups, ${edits} edits of one API, ${rate} requests a second meanwhile`);

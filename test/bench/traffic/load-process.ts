@@ -1,6 +1,5 @@
 // The load of a bench, and the backend it ends at, in a process of their own, so that neither waits for the bench.
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { Connection } from './connection.js';
 
 /** What may be asked for. */
@@ -22,6 +21,8 @@ export type Report =
 
 export interface LoadResult {
   readonly sent: number;
+  /** Due, but not sent when the load was stopped, because all connections were busy. */
+  readonly unsent: number;
   readonly failed: number;
   /** What failed answers were, with their count. */
   readonly failures: Readonly<Record<string, number>>;
@@ -126,10 +127,11 @@ function start(port: number, rate: number): void {
 
 async function stop(): Promise<void> {
   clearInterval(timer);
+  const unsent = waiting.splice(0).length;
   while (open > 0) await new Promise((resolve) => setTimeout(resolve, 5));
   took.sort((a, b) => a - b);
   const at = (p: number) => took[Math.min(took.length - 1, Math.floor(took.length * p))] ?? Number.NaN;
-  tell({ kind: 'stopped', result: { sent, failed, failures, p50: at(0.5), p99: at(0.99) } });
+  tell({ kind: 'stopped', result: { sent, unsent, failed, failures, p50: at(0.5), p99: at(0.99) } });
 }
 
 function tell(report: Report): void {
@@ -147,9 +149,16 @@ process.on('message', (order: Order) => {
     void quiet(order.remove).then(() => tell({ kind: 'changed' }));
   } else void stop();
 });
-const server = createServer((_, response) => {
-  response.writeHead(200, { 'content-length': '2' }).end('ok');
+const ANSWER = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
+// Requests have no body, so each ends with an empty line.
+const server = createServer((socket) => {
+  let left = '';
+  socket.setNoDelay(true);
+  socket.setEncoding('latin1').on('data', (chunk: string) => {
+    const parts = (left + chunk).split('\r\n\r\n');
+    left = parts.pop() as string;
+    if (parts.length > 0) socket.write(ANSWER.repeat(parts.length));
+  });
+  socket.on('error', () => {}); // Envoy's to tell, as a failed request
 });
-// Longer than Envoy keeps idle connections, so that none is closed under a request.
-server.keepAliveTimeout = 3_700_000;
 server.listen(0, '127.0.0.1', () => tell({ kind: 'ready', backendPort: (server.address() as AddressInfo).port }));
