@@ -47,12 +47,19 @@ export class Receipts {
     let looking: Promise<void> | undefined;
     const look = () => {
       due = false;
-      looking = Promise.all([this.#stored(workspace, release).catch(() => undefined), this.journal.look()]).then(
-        ([found]) => {
-          stored = found ?? stored;
+      // Nodes first: a replica writes them after the timeline, so what a node acknowledged has its timeline by then.
+      looking = this.journal
+        .look()
+        .then(() => this.#stored(workspace, release))
+        .then(
+          (found) => {
+            stored = found;
+          },
+          () => {},
+        )
+        .finally(() => {
           looking = undefined;
-        },
-      );
+        });
     };
     // While the nodes answer, the database tells of others'.
     look();
