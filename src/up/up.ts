@@ -48,6 +48,8 @@ export interface Up {
 const CLUSTER = 'default/default';
 const NODE = 'up-1';
 const main = fileURLToPath(new URL('../main.js', import.meta.url));
+/** V8 lets a busy controller's young generation grow to 128 MiB, which buys it next to nothing; deploy/ sets the same. */
+const CONTROLLER_FLAGS = ['--max-semi-space-size=8'];
 
 /** A start that cannot go on for a reason the person can mend. */
 export class UpError extends Error {}
@@ -120,7 +122,7 @@ export async function up(options: UpOptions): Promise<Up> {
       startChild({
         name: 'controller',
         command: process.execPath,
-        args: [main, 'controller'],
+        args: [...CONTROLLER_FLAGS, main, 'controller'],
         cwd: dataDir,
         env,
         runDir,

@@ -68,6 +68,7 @@ async function ours(routes: number, load: Load): Promise<Subject> {
   const path = `${WORKSPACE}/apis/${EDITED.name}`;
   const first = await stack.admin('GET', path);
   let etag = first.headers.get('etag') as string;
+  const verdicts: number[] = [];
   return {
     what: 'Paifang, from the PUT',
     port: stack.gatewayPort,
@@ -78,8 +79,10 @@ async function ours(routes: number, load: Load): Promise<Subject> {
       const done = await stack.admin('PUT', `${path}?publish=true`, spec, { 'if-match': etag });
       if (done.status !== 200) throw new Error(`edit ${n}: ${done.status} ${JSON.stringify(done.body)}`);
       etag = done.headers.get('etag') as string;
+      verdicts.push(done.body.outcome.judgement.ms);
     },
-    stages: () => stages(stack),
+    stages: async () =>
+      `${await stages(stack)}; verdict of the canary ${quantile(verdicts, 0.5).toFixed(1)} after the begin`,
   };
 }
 

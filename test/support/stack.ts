@@ -96,7 +96,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     ...options.env,
   };
   const adminUrl = `http://127.0.0.1:${adminPort}`;
-  const controller = startChild(process.execPath, [...(options.controllerArgs ?? []), main, 'controller'], { env });
+  const flags = ['--max-semi-space-size=8', ...(options.controllerArgs ?? [])]; // as `paifang up` and deploy/ start it
+  const controller = startChild(process.execPath, [...flags, main, 'controller'], { env });
   await answers(controller, `${adminUrl}/readyz`);
   const adminToken = /Admin token, shown this once: (\S+)/.exec(controller.output())?.[1];
   if (!adminToken) throw new Error(`the controller told no admin token:\n${controller.output()}`);
