@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { CLIENT_VARIABLES, describeSettings } from '../src/config.js';
+import { describeSettings } from '../src/config/describe.js';
+import { CLIENT_VARIABLES } from '../src/config/load.js';
 import { readDefinitions } from '../src/core/model/document.js';
 import { rootDir } from './support/envoy.js';
 

@@ -33,7 +33,8 @@ export async function referencePages() {
 }
 
 async function configPage() {
-  const { describeSettings, CLIENT_VARIABLES } = await load('config.js');
+  const { describeSettings } = await load('config/describe.js');
+  const { CLIENT_VARIABLES } = await load('config/load.js');
   const rows = describeSettings().map((s) => [
     code(s.key),
     code(s.env),

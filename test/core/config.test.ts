@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, describeSettings, loadConfig } from '../../src/config.js';
+import { describeSettings } from '../../src/config/describe.js';
+import { ConfigError, loadConfig } from '../../src/config/load.js';
 import { tmpDir } from '../support/tmp.js';
 
 function faults(env: Record<string, string>, file?: string) {
