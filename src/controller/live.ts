@@ -1,11 +1,12 @@
 import type { EntityManager } from 'typeorm';
 import type { Canary } from '../canary/canary.js';
-import { type Change, Compiler, type StoredObject } from '../core/compile.js';
+import { type Change, Compiler } from '../core/compile.js';
 import { hasErrors } from '../core/diagnostic.js';
 import type { Log } from '../logger.js';
 import { openCredentials } from '../store/credentials.js';
 import type { Notice } from '../store/notifications.js';
 import type { Ref } from '../store/objects.js';
+import { StoreUnavailable } from '../store/outage.js';
 import { changesBetween, groupReleases, type Version, versionsAt } from '../store/releases.js';
 import type { Store } from '../store/store.js';
 import type { WorkspaceRow } from '../store/tables.js';
@@ -18,27 +19,8 @@ import type { Outcome } from './outcome.js';
 import { notFound } from './problem.js';
 import { Timeline } from './receipts/timeline.js';
 import type { Tracker } from './receipts/tracker.js';
+import { isStale, type Resident, type ResidentState, storedOf } from './resident.js';
 import { Turns } from './turns.js';
-
-/** A workspace as this replica has it in force. */
-interface Resident {
-  readonly name: string;
-  /** When it was made, in Unix ms: tells a workspace from a later one of the same name. */
-  readonly createdAt: number;
-  readonly compiler: Compiler;
-  /** Revision of what is joined without a release that the compiler knows. */
-  credentials: number;
-  readonly turns: Turns;
-  /** Why a stored release could not be applied; it and later ones are not in force here. */
-  fault?: string;
-}
-
-export interface ResidentState {
-  readonly workspace: string;
-  readonly release: number;
-  readonly fleets: string[];
-  readonly fault?: string;
-}
 
 /**
  * What is in force: one compiler per workspace, kept in step with the store, and the ADS tables made from them. Releases
@@ -208,18 +190,40 @@ export class Live {
   }
 
   private async compareAll(): Promise<void> {
-    const rows = await this.store.workspaces();
-    const names = new Set(rows.map((row) => row.name));
-    for (const resident of this.residents.values()) if (!names.has(resident.name)) this.drop(resident);
-    for (const row of rows) {
-      const resident = this.residents.get(row.name);
-      if (resident && isStale(resident, row)) this.drop(resident);
-      const current = this.residents.get(row.name);
-      if (!current) await this.loadWorkspace(row);
-      else if (current.compiler.release < row.release || current.credentials < row.credentialsRevision) {
-        await current.turns.run(() => this.catchUpFromStore(current));
+    const rows = new Map((await this.store.workspaces()).map((row) => [row.name, row]));
+    for (const name of new Set([...rows.keys(), ...this.residents.keys()])) {
+      const [row, resident] = [rows.get(name), this.residents.get(name)];
+      try {
+        if (resident) await this.compare(resident, row);
+        else if (row) await this.loadWorkspace(row);
+      } catch (error) {
+        if (error instanceof StoreUnavailable) throw error;
+        // One workspace that cannot be read holds up no other.
+        this.log.error('a workspace cannot be brought up to date; what is in force of it stays in force', {
+          workspace: name,
+          reason: error instanceof Error ? error.message : String(error),
+        });
       }
     }
+  }
+
+  /**
+   * Brings a workspace in step with the store. `seen` was read before and may be older than what was published here since:
+   * whether the workspace is gone, or another one, is decided in its turn, by what the store says then.
+   */
+  private async compare(resident: Resident, seen: WorkspaceRow | undefined): Promise<void> {
+    const { compiler, name } = resident;
+    if (seen && !isStale(resident, seen)) {
+      if (compiler.release >= seen.release && resident.credentials >= seen.credentialsRevision) return;
+      return resident.turns.run(() => this.catchUpFromStore(resident));
+    }
+    const row = await resident.turns.run(async () => {
+      const now = await this.store.findWorkspace(name);
+      if (now && !isStale(resident, now)) return undefined;
+      this.drop(resident);
+      return now;
+    });
+    if (row) await this.loadWorkspace(row);
   }
 
   private async resident(workspace: string): Promise<Resident> {
@@ -377,14 +381,4 @@ export class Live {
       this.outage = reason;
     }
   }
-}
-
-/** Whether the stored workspace is another one of the same name, or an older state of it (a restored backup). */
-function isStale(resident: Resident, row: Pick<WorkspaceRow, 'createdAt' | 'release'>): boolean {
-  return resident.createdAt !== row.createdAt.getTime() || resident.compiler.release > row.release;
-}
-
-function storedOf({ kind, name, id, spec, fromRelease }: Version): StoredObject {
-  // What is stored was judged by its schema before.
-  return { kind, name, id, spec, release: fromRelease } as unknown as StoredObject;
 }

@@ -29,6 +29,8 @@ export function fleetNode(
   });
   onCleanup(() => client.close());
   return {
+    /** What became of its connection, in order. */
+    states,
     close: () => client.close(),
     synced: () => until(() => states.includes('synced'), { what: `${id} in step` }),
   };
