@@ -350,7 +350,8 @@ describe('the edge as a server of last good configuration', { timeout: 90_000 },
     await until(() => (edge.stats().lastGood?.bytes ?? 0) > 0, { what: 'the file' });
     proxy.stall();
     await envoyProcess(proxy.port);
-    await expectServing(30_000);
+    // Two connections, each given up when its first ping has not been answered.
+    await expectServing(14_000);
     expect(edge.stats().lastGood).toMatchObject({ failoverStreams: 1 });
     const requests = asking();
     proxy.resume();

@@ -159,12 +159,12 @@ function adsCluster({ adsAddress, adsPort, failoverSocket }: BootstrapOptions): 
     },
     connectTimeout: duration(1000),
     loadAssignment: endpointOf(STATIC_CLUSTER.ads, tcp(adsAddress, adsPort)),
-    // A controller that vanished without closing is noticed, and the stream goes to another. With a failover, soon: one that
-    // hangs as Envoy starts keeps it from turning there.
+    // A controller that vanished without closing is noticed, and the stream goes to another. With a failover, soon: two silent
+    // connections in a row make an Envoy that starts turn there. What a controller may be busy for is the timeout.
     typedExtensionProtocolOptions: http2({
       connectionKeepalive: {
-        interval: duration(failoverSocket === undefined ? 30_000 : 5000),
-        timeout: duration(5000),
+        interval: duration(failoverSocket === undefined ? 30_000 : 1000),
+        timeout: duration(failoverSocket === undefined ? 5000 : 4000),
       },
     }),
     upstreamConnectionOptions: { tcpKeepalive: {} },
