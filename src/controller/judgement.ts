@@ -1,8 +1,10 @@
 import type { Canary, Verdict } from '../canary/canary.js';
 import type { Resource } from '../core/ads/resource.js';
-import type { Change, Compiler, Update } from '../core/compile.js';
-import type { Diagnostic } from '../core/diagnostic.js';
+import type { Change, Compiler, StoredObject, Update } from '../core/compile.js';
+import { type Diagnostic, diagnostic } from '../core/diagnostic.js';
 import { type Known, refusalDiagnostics } from '../core/explain/refusal.js';
+import type { Question } from '../core/ir/answer.js';
+import { questionKey, questionOf, questionsOf } from '../core/model/question.js';
 import { resourceJson } from '../core/xds/resource-json.js';
 import type { Metrics } from './metrics.js';
 import type { Judgement } from './outcome.js';
@@ -16,23 +18,56 @@ const ATTEMPTS = 3;
 /** Refused resources that are told; more would say the same of more objects. */
 const TOLD = 100;
 
-/** The verdict is not there yet: the transaction is given up, so that nobody waits for its lock, and done again after `done`. */
+/** What a publication waits for is not there yet: the transaction is given up, so that nobody waits for its lock, and done again after `done`. */
 export class Adjourned extends Error {
   constructor(readonly done: Promise<void>) {
-    super('Envoy has not said yet whether it takes this');
+    super('what this publication waits for is not there yet');
   }
 }
 
 /** What Envoy says of one publication, over all attempts to carry it out. */
 export class Hearing {
   readonly #verdicts = new Map<string, Verdict>();
+  /** Names that DNS was asked for, and why it has no answer; undefined: it has one. */
+  readonly #asked = new Map<string, string | undefined>();
   readonly #began = performance.now();
   #attempts = 0;
 
   constructor(
     private readonly canary: Canary | undefined,
     private readonly metrics: Metrics,
+    /** Returns why DNS has no answer, by question; nothing where nobody can be asked. */
+    private readonly learn: (questions: readonly Question[]) => Promise<ReadonlyMap<string, string> | undefined>,
   ) {}
+
+  /**
+   * What DNS has to say of the names that `change` brings: those never answered are asked for first, so that their addresses are
+   * there when the cluster is. A warning for each that has none.
+   * @throws Adjourned until they are asked; call again after it.
+   */
+  unresolved(change: Change, compiler: Compiler): Diagnostic[] {
+    const clusters = change.upserts.filter((object): object is StoredObject<'cluster'> => object.kind === 'cluster');
+    const unknown = clusters.flatMap(({ spec }) => questionsOf(spec)).filter((question) => !compiler.answer(question));
+    const open = unknown.filter((question) => !this.#asked.has(questionKey(question)));
+    if (open.length > 0) {
+      const asked = async () => {
+        const failed = await this.learn(open);
+        for (const question of open) this.#asked.set(questionKey(question), failed?.get(questionKey(question)));
+      };
+      throw new Adjourned(asked());
+    }
+    return clusters.flatMap(({ name, spec }) =>
+      (spec.discovery?.dns ?? []).flatMap((entry, i) => {
+        const question = questionOf(entry);
+        const reason = compiler.answer(question) ? undefined : this.#asked.get(questionKey(question));
+        if (reason === undefined) return [];
+        const message = `The name "${entry.name}" leads nowhere yet: ${reason}.`;
+        const hint = 'Its addresses join as soon as DNS has them. Until then the cluster has only its other endpoints.';
+        const object = { kind: 'cluster' as const, name };
+        return [diagnostic('unresolved-name', `/discovery/dns/${i}`, message, hint, object)];
+      }),
+    );
+  }
 
   /**
    * Lets Envoy judge what `change` would alter at nodes. `diagnostics` has a finding for each object behind a refused

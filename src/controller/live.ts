@@ -15,6 +15,7 @@ import type { AdsServer } from '../wire/ads-server.js';
 import { credentialsOf, type Joined, joinedSince } from './joined.js';
 import { Adjourned, Hearing } from './judgement.js';
 import type { Metrics } from './metrics.js';
+import type { Names } from './names.js';
 import type { Outcome } from './outcome.js';
 import { notFound } from './problem.js';
 import { Timeline } from './receipts/timeline.js';
@@ -32,6 +33,8 @@ export class Live {
   private readonly looks = new Turns();
   /** Told of every release that is pushed from here. */
   tracker: Tracker | undefined;
+  /** Asks DNS for names that come into force. */
+  names: Pick<Names, 'learn'> | undefined;
   /** Why the database could not be asked last time; undefined when it could. */
   outage: string | undefined;
 
@@ -84,7 +87,9 @@ export class Live {
     expected: readonly Ref[] = [],
   ): Promise<Outcome> {
     const began = performance.now();
-    const hearing = new Hearing(this.canary, this.metrics);
+    const hearing = new Hearing(this.canary, this.metrics, async (questions) =>
+      this.names?.learn(workspace, questions, !dryRun),
+    );
     let validatedAt: number | undefined;
     const heard = async (tx: WorkspaceTransaction, compiler: Compiler) => {
       const done = await work(tx, compiler, hearing);

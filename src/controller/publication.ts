@@ -107,8 +107,9 @@ export async function release(
 ): Promise<{ number: number | null; change?: Change; warnings: Fault[]; judgement?: Judgement }> {
   if (selection.upserts.length === 0 && selection.removals.length === 0) return { number: null, warnings: [] };
   const change = await changeOf(tx, store, selection);
+  const unresolved = hearing.unresolved(change, compiler);
   const update = compiler.trial(change);
-  const told = faultsOf(update.diagnostics, about.pointerOf);
+  const told = faultsOf([...update.diagnostics, ...unresolved], about.pointerOf);
   if (hasErrors(update.diagnostics)) throw invalidDefinitions(told);
   // Envoy judges while the database works: nothing is kept of the release when it refuses.
   const verdict = hearing.judge(update, change, compiler);
@@ -132,10 +133,12 @@ export async function judged(
   compiler: Compiler,
   hearing: Hearing,
 ): Promise<{ diagnostics: Diagnostic[]; judgement?: Judgement }> {
+  const unresolved = hearing.unresolved(change, compiler);
   const update = compiler.trial(change);
-  if (hasErrors(update.diagnostics)) return { diagnostics: [...update.diagnostics] };
+  const told = [...update.diagnostics, ...unresolved];
+  if (hasErrors(told)) return { diagnostics: told };
   const { diagnostics, judgement } = await hearing.judge(update, change, compiler);
-  return { diagnostics: [...update.diagnostics, ...diagnostics], ...(judgement && { judgement }) };
+  return { diagnostics: [...told, ...diagnostics], ...(judgement && { judgement }) };
 }
 
 /** Of what left force, the heads that were deleted: nothing holds them any more. */

@@ -1,7 +1,7 @@
 import type { Resource, TableDelta } from './ads/resource.js';
 import { FleetTable, type GroupChanges, merged } from './compile/fleet-table.js';
 import { byText } from './compile/frozen.js';
-import { type GroupContent, GroupResolver, linkOf } from './compile/group-content.js';
+import { type GroupContent, GroupResolver, sameLink } from './compile/group-content.js';
 import { Journal } from './compile/journal.js';
 import { Objects, type Owner, type StoredObject, serves, type Touched } from './compile/objects.js';
 import { findings } from './compile/references.js';
@@ -9,6 +9,7 @@ import { resolveFleet } from './compile/resolve-fleet.js';
 import { SharedTable } from './compile/shared-table.js';
 import { UsedClusters } from './compile/used-clusters.js';
 import { type Diagnostic, diagnostic, hasErrors } from './diagnostic.js';
+import type { Answer, Question } from './ir/answer.js';
 import type { Credential } from './ir/app.js';
 import type { EndpointIr } from './ir/cluster.js';
 import type { Gateway } from './ir/gateway.js';
@@ -16,11 +17,12 @@ import type { GroupIr } from './ir/group.js';
 import type { Definitions, Spec } from './model/definitions.js';
 import { KINDS, type Kind, PLURAL } from './model/kind.js';
 import { deriveId } from './model/name.js';
+import { questionKey, questionOfKey } from './model/question.js';
 
 export type { StoredObject } from './compile/objects.js';
 export type { Credential } from './ir/app.js';
 
-/** What a release, or a change of credentials or registered endpoints, brings. */
+/** What a release, or a change of credentials, registered or resolved endpoints, brings. */
 export interface Change {
   /** Number of the release that is in force after it. */
   readonly release: number;
@@ -32,6 +34,8 @@ export interface Change {
   readonly credentials?: readonly (Owner & { readonly credentials: readonly Credential[] })[];
   /** The full list of each cluster named, likewise. Clusters of DNS names do without. Lists are not altered afterwards. */
   readonly endpoints?: readonly { readonly cluster: string; readonly endpoints: readonly EndpointIr[] }[];
+  /** What DNS tells now, which takes the place of what it told before. Nobody need ask for it. Not altered afterwards. */
+  readonly answers?: readonly Answer[];
   /**
    * Release that last changed each group, by name, as an earlier {@link Update.groupReleases} said. For a full load; without
    * it the newest release of the group and its APIs is taken, which is too old where an API was removed since.
@@ -57,7 +61,7 @@ export interface Update {
 
 /**
  * Compiles one workspace: definitions in force go in, resources of each fleet come out. Pure in this sense: what it serves
- * depends only on what is in force (objects, credentials, registered endpoints, the groups' releases), not on the way there. A
+ * depends only on what is in force (objects, credentials, registered endpoints, answers of DNS, the groups' releases), not on the way there. A
  * change costs what the objects it touches and their groups cost. Mistakes of users are returned, all at once; it throws only
  * for a bug, and is then as it was before.
  */
@@ -172,6 +176,16 @@ export class Compiler {
     return name === undefined ? undefined : this.#objects.find(kind, name);
   }
 
+  /** What clusters in force want DNS to be asked; each once. */
+  questions(): Question[] {
+    return [...this.#objects.clustersOfQuestion.lefts()].map(questionOfKey);
+  }
+
+  /** What DNS last answered; undefined: never anything. */
+  answer(question: Question): Answer | undefined {
+    return this.#objects.answer(question);
+  }
+
   /** Release that last changed each group in force. */
   groupReleases(): Record<string, number> {
     return Object.fromEntries([...this.#groups].map(([name, { release }]) => [name, release]));
@@ -187,6 +201,7 @@ export class Compiler {
     for (const { cluster, endpoints } of change.endpoints ?? []) {
       this.#objects.setRegistered(journal, cluster, endpoints);
     }
+    for (const answer of change.answers ?? []) this.#objects.setAnswer(journal, answer);
     return { diagnostics: findings(this.#objects, touched, owners), touched, owners: [...owners] };
   }
 
@@ -209,7 +224,10 @@ export class Compiler {
     const stamped = this.#resolveGroups(journal, change, affected);
     this.#release = change.release;
     const clusters = new Map<string, StoredObject<'cluster'> | undefined>();
-    for (const { cluster } of change.endpoints ?? []) {
+    const joining = (change.endpoints ?? []).map(({ cluster }) => cluster);
+    for (const answer of change.answers ?? [])
+      joining.push(...this.#objects.clustersOfQuestion.of(questionKey(answer)));
+    for (const cluster of joining) {
       const object = this.#objects.find('cluster', cluster);
       if (object) clusters.set(cluster, object);
     }
@@ -337,12 +355,6 @@ export class Compiler {
     }
     return units;
   }
-}
-
-function sameLink(before: StoredObject | undefined, after: StoredObject): boolean {
-  if (before?.kind !== 'cluster' || after.kind !== 'cluster') return false;
-  const [a, b] = [linkOf(before), linkOf(after)];
-  return a.id === b.id && a.signed === b.signed;
 }
 
 /**

@@ -71,6 +71,11 @@ export const DIAGNOSTICS = {
     severity: 'warning',
     summary: 'Endpoints are registered for a cluster whose own endpoints are DNS names; they get no requests.',
   },
+  'unresolved-name': {
+    severity: 'warning',
+    summary:
+      'DNS has no addresses for a name that the controller resolves; they join the cluster as soon as there are any.',
+  },
   'invalid-upstream': {
     severity: 'error',
     summary: 'An upstream combines clusters that cannot share the traffic of one API.',

@@ -1,4 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { Answers1795564800000 } from './answers-migration.js';
 import { Endpoints1795478400000 } from './endpoints-migration.js';
 import { Receipts1795392000000 } from './receipts-migration.js';
 
@@ -171,4 +172,4 @@ class First1795305600000 implements MigrationInterface {
 }
 
 /** In the order in which they are run. A migration that was released is never edited; a new one follows it. */
-export const MIGRATIONS = [First1795305600000, Receipts1795392000000, Endpoints1795478400000];
+export const MIGRATIONS = [First1795305600000, Receipts1795392000000, Endpoints1795478400000, Answers1795564800000];

@@ -28,7 +28,7 @@ export const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   up: ['logger:types'],
   store: ['core:types', 'core/model', 'core/diagnostic', 'core/secret', 'wire', 'logger:types'],
   logs: ['core:types', 'wire', 'logger:types'],
-  discovery: ['core:types', 'wire', 'logger:types'],
+  discovery: ['core:types', 'core/model', 'wire', 'logger:types'],
   rpc: ['core:types', 'wire', 'logger:types'],
   wire: ['gen', 'core/ads', 'logger:types'],
   gen: [],

@@ -176,6 +176,7 @@ describe('a registration', () => {
 
 describe('priorities', () => {
   const place = (region: string, room = '', zone = '') => ({ region, zone, room });
+  const at = (...places: (ReturnType<typeof place> | undefined)[]) => places.map((p) => ({ place: p, tier: 0 }));
   const places = [undefined, place('east', 'e1'), place('east', 'e2'), place('east', 'e1', 'z1'), place('west', 'e1')];
 
   it.each([
@@ -186,12 +187,22 @@ describe('priorities', () => {
     ['the same room in another zone is another room', place('east', 'e1', 'z2'), [0, 0, 1, 1, 2]],
     ['a region without endpoints', place('north', 'n1'), [0, 1, 1, 1, 1]],
   ])('%s', (_, node, expected) => {
-    expect(priorities(node, places)).toEqual(expected);
+    expect(priorities(node, at(...places))).toEqual(expected);
   });
 
   it('have no gaps', () => {
-    expect(priorities(place('north'), [place('east'), place('west')])).toEqual([0, 0]);
-    expect(priorities(place('east', 'e9'), [place('west'), place('east', 'e1')])).toEqual([1, 0]);
+    expect(priorities(place('north'), at(place('east'), place('west')))).toEqual([0, 0]);
+    expect(priorities(place('east', 'e9'), at(place('west'), place('east', 'e1')))).toEqual([1, 0]);
+  });
+
+  it('put the tier behind the distance', () => {
+    const spots = [...at(place('east', 'e1')), ...at(place('west', 'w1'))].flatMap((spot) => [
+      spot,
+      { ...spot, tier: 3 },
+    ]);
+    expect(priorities(place('east', 'e1'), spots)).toEqual([0, 1, 2, 3]);
+    expect(priorities(place('west', 'w1'), spots)).toEqual([2, 3, 0, 1]);
+    expect(priorities(place(''), spots)).toEqual([0, 1, 0, 1]);
   });
 });
 

@@ -48,6 +48,17 @@ export function fleet(name: string): fc.Arbitrary<FleetSpec> {
     .map(([ports, rest]) => ({ name, listeners: ports.map((p, i) => ({ name: `listener${i}`, port: p })), ...rest }));
 }
 
+const NAMES: NonNullable<ClusterSpec['discovery']>[] = [
+  { dns: [{ name: 'pods.internal', port: 80 }] },
+  { dns: [{ name: '_http._tcp.pods.internal', type: 'srv', region: 'west' }] },
+  {
+    dns: [
+      { name: 'Pods.Internal.', port: 80, region: 'east', room: 'e1' },
+      { name: 'pods.internal', port: 81, weight: 3 },
+    ],
+  },
+];
+
 export function cluster(name: string): fc.Arbitrary<ClusterSpec> {
   const ip = fc.nat(3).map((i) => `10.0.0.${i + 1}`);
   const dns = fc.nat(3).map((i) => `backend${i}.internal`);
@@ -72,8 +83,12 @@ export function cluster(name: string): fc.Arbitrary<ClusterSpec> {
         tls: fc.constant({ sni: 'backend.internal' }),
         authentication: fc.constantFrom('none', 'secret'),
       }),
+      fc.option(fc.constantFrom(...NAMES), { nil: undefined }),
     )
-    .map(([list, rest]) => ({ name, endpoints: list, ...rest }));
+    .map(([list, rest, discovery]) => {
+      const named = discovery !== undefined && list.every((endpoint) => !endpoint.host.startsWith('backend'));
+      return { name, endpoints: list, ...rest, ...(named && { discovery }) };
+    });
 }
 
 export function group(name: string): fc.Arbitrary<GroupSpec> {

@@ -72,6 +72,28 @@ const registered: fc.Arbitrary<NonNullable<Step['endpoints']>[number]> = fc.reco
   ),
 });
 
+const answer: fc.Arbitrary<NonNullable<Step['answers']>[number]> = fc.record({
+  type: fc.constantFrom('address', 'srv'),
+  name: fc.constantFrom('pods.internal', '_http._tcp.pods.internal'),
+  addresses: fc.uniqueArray(
+    fc
+      .record({ host: fc.constantFrom('10.0.0.1', '10.0.0.7', 'fd00::7') }, { requiredKeys: ['host'] })
+      .chain(({ host }) =>
+        fc.record(
+          {
+            host: fc.constant(host),
+            port: fc.constantFrom(80, 81),
+            weight: fc.constantFrom(1, 33),
+            tier: fc.constantFrom(0, 1, 20),
+            target: fc.constantFrom('a.internal', 'b.internal'),
+          },
+          { requiredKeys: ['host'] },
+        ),
+      ),
+    { maxLength: 3, selector: ({ host, port }) => `${host} ${port}` },
+  ),
+});
+
 /** One edit: of one object, of several at once (moves of hosts, say), removals, or credentials. */
 const upsert = (release: number): fc.Arbitrary<StoredObject> =>
   fc.oneof(
@@ -94,6 +116,7 @@ const step = (release: number): fc.Arbitrary<Step> =>
     removals: fc.array(removal, { maxLength: 2 }),
     credentials: fc.array(credentials, { maxLength: 1 }),
     endpoints: fc.array(registered, { maxLength: 1 }),
+    answers: fc.array(answer, { maxLength: 1 }),
   });
 
 /** Names and versions of everything a compiler serves; a version is the hash of the content. */
@@ -119,7 +142,9 @@ class Ledger {
   /** Unlike credentials these outlive a cluster that goes out of force: who registered may not know. */
   readonly endpoints = new Map<string, NonNullable<Step['endpoints']>[number]>();
 
-  take({ upserts, removals, credentials = [], endpoints = [] }: Step): void {
+  readonly answers = new Map<string, NonNullable<Step['answers']>[number]>();
+
+  take({ upserts, removals, credentials = [], endpoints = [], answers = [] }: Step): void {
     const kept = new Set(upserts.map((o) => `${o.kind} ${o.name}`));
     for (const { kind, name } of removals) {
       const key = `${kind} ${name}`;
@@ -129,6 +154,7 @@ class Ledger {
     for (const object of upserts) this.objects.set(`${object.kind} ${object.name}`, object);
     for (const entry of credentials) this.credentials.set(`${entry.kind} ${entry.name}`, entry);
     for (const entry of endpoints) this.endpoints.set(entry.cluster, entry);
+    for (const entry of answers) this.answers.set(`${entry.type} ${entry.name}`, entry);
   }
 }
 
@@ -192,6 +218,7 @@ describe('the compiler', () => {
         removals: [],
         credentials: [...ledger.credentials.values()].reverse(),
         endpoints: [...ledger.endpoints.values()].reverse(),
+        answers: [...ledger.answers.values()].reverse(),
         groupReleases: compiler.groupReleases(),
       });
       expect(load.diagnostics.filter((d) => d.severity === 'error')).toEqual([]);

@@ -22,6 +22,13 @@ export function linkOf({ id, spec }: StoredObject<'cluster'>): ClusterLink {
   return { id, signed: spec.authentication === 'secret' };
 }
 
+/** Whether routes take from a cluster what they took before. */
+export function sameLink(before: StoredObject | undefined, after: StoredObject): boolean {
+  if (before?.kind !== 'cluster' || after.kind !== 'cluster') return false;
+  const [a, b] = [linkOf(before), linkOf(after)];
+  return a.id === b.id && a.signed === b.signed;
+}
+
 /** Resolves groups; remembers each route by the API and the cluster links that it was made of. */
 export class GroupResolver {
   readonly #objects: Objects;

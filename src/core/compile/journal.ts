@@ -60,6 +60,11 @@ export class Relation {
     return this.#right.get(left) ?? NOTHING;
   }
 
+  /** Everything that has something on its right. */
+  lefts(): IterableIterator<string> {
+    return this.#right.keys();
+  }
+
   add(journal: Journal, left: string, right: string): void {
     if (this.of(left).has(right)) return;
     this.#put(left, right);

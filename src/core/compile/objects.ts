@@ -1,7 +1,9 @@
+import type { Answer, Question } from '../ir/answer.js';
 import type { Credential } from '../ir/app.js';
 import type { EndpointIr } from '../ir/cluster.js';
 import type { SpecOf } from '../model/definitions.js';
 import type { Kind } from '../model/kind.js';
+import { questionKey, questionsOf } from '../model/question.js';
 import { type Journal, Relation } from './journal.js';
 
 /** An object in force. */
@@ -42,6 +44,10 @@ export class Objects {
   };
   readonly #credentials = new Map<string, readonly Credential[]>();
   readonly #registered = new Map<string, readonly EndpointIr[]>();
+  /** By {@link questionKey}. */
+  readonly #answers = new Map<string, Answer>();
+  /** Clusters that want a question to be asked, by {@link questionKey}. */
+  readonly clustersOfQuestion = new Relation();
   readonly apisOfGroup = new Relation();
   readonly apisOfCluster = new Relation();
   readonly groupsOfHost = new Relation();
@@ -67,6 +73,16 @@ export class Objects {
   /** Endpoints registered for the cluster, whether or not it is in force; the same list until they change. */
   registered(cluster: string): readonly EndpointIr[] {
     return this.#registered.get(cluster) ?? NONE;
+  }
+
+  /** What DNS answered to what the cluster wants to be asked; what was never answered is left out. */
+  answers({ spec }: StoredObject<'cluster'>): readonly Answer[] {
+    return questionsOf(spec).flatMap((question) => this.#answers.get(questionKey(question)) ?? []);
+  }
+
+  /** The newest answer to a question, whether or not anyone wants it asked. */
+  answer(question: Question): Answer | undefined {
+    return this.#answers.get(questionKey(question));
   }
 
   /** Names of the objects of `kind` that have this id; more than one is a fault. */
@@ -114,6 +130,12 @@ export class Objects {
     else journal.delete(this.#registered, cluster);
   }
 
+  /** @param answer without addresses: it is forgotten. */
+  setAnswer(journal: Journal, answer: Answer): void {
+    if (answer.addresses.length > 0) journal.set(this.#answers, questionKey(answer), answer);
+    else journal.delete(this.#answers, questionKey(answer));
+  }
+
   #link(journal: Journal, object: StoredObject): void {
     journal.set(this.#byKind[object.kind] as Map<string, StoredObject>, object.name, object);
     for (const [relation, left] of this.#relations(object)) relation.add(journal, left, object.name);
@@ -128,8 +150,12 @@ export class Objects {
     const own: [Relation, string][] = [[this.#ids, `${object.kind}\n${object.id}`]];
     switch (object.kind) {
       case 'fleet':
-      case 'cluster':
         return own;
+      case 'cluster':
+        return [
+          ...own,
+          ...questionsOf(object.spec).map((q): [Relation, string] => [this.clustersOfQuestion, questionKey(q)]),
+        ];
       case 'group':
         return [
           ...own,

@@ -1,17 +1,24 @@
+import type { Answer } from '../ir/answer.js';
 import type { ClusterIr, EndpointIr } from '../ir/cluster.js';
 import { canonicalIp, ipVersion } from '../model/host.js';
+import { questionKey, questionOf } from '../model/question.js';
+import { LAST_TIER } from '../xds/priority.js';
 import { byText, frozen } from './frozen.js';
 import type { StoredObject } from './objects.js';
 import { placeOf } from './resolve-fleet.js';
 
+type Spec = StoredObject<'cluster'>['spec'];
+
 /**
  * The cluster with everything defaulted. Its endpoints are all of one sort (a rule of the model).
  *
- * @param registered join those of the definition where these are IP addresses; what is registered under the same address counts.
+ * @param registered join those of the definition where these are IP addresses, as do the addresses that `answers` told for the
+ *   names in discovery.dns. Of one address in several of them the registered one counts, then that of the definition.
  */
 export function resolveCluster(
   { id, name, spec }: StoredObject<'cluster'>,
   registered: readonly EndpointIr[] = [],
+  answers: readonly Answer[] = [],
 ): ClusterIr {
   const { healthCheck, outlierDetection, tls } = spec;
   const discovery = discoveryOf(spec);
@@ -20,7 +27,8 @@ export function resolveCluster(
     name,
     protocol: spec.protocol ?? 'http1',
     discovery,
-    endpoints: joined(spec, discovery === 'eds' ? registered : []),
+    endpoints: discovery === 'eds' ? joined(resolved(spec, answers), own(spec), registered) : joined(own(spec)),
+    ...(spec.endpoints.length === 0 && (spec.discovery?.dns.length ?? 0) > 0 && { named: true as const }),
     loadBalancing: spec.loadBalancing ?? 'round_robin',
     connectTimeoutMs: spec.connectTimeoutMs ?? 1000,
     circuitBreaker: {
@@ -51,19 +59,49 @@ export function resolveCluster(
 }
 
 /** How Envoy learns of the endpoints: told by us, or by resolving their names. */
-export function discoveryOf({ endpoints }: StoredObject<'cluster'>['spec']): ClusterIr['discovery'] {
+export function discoveryOf({ endpoints }: Spec): ClusterIr['discovery'] {
   return endpoints.every(({ host }) => ipVersion(host) !== undefined) ? 'eds' : 'dns';
 }
 
-function joined({ endpoints }: StoredObject<'cluster'>['spec'], registered: readonly EndpointIr[]): EndpointIr[] {
-  const own = endpoints.map(
-    ({ host, port, weight, ...place }): EndpointIr => ({
-      host: host.toLowerCase(),
-      port,
-      weight: weight ?? 1,
-      ...(place.region !== undefined && { place: placeOf(place) }),
-    }),
-  );
-  const byAddress = new Map([...own, ...registered].map((e) => [`${canonicalIp(e.host)}\n${e.port}`, e]));
+function own({ endpoints }: Spec): EndpointIr[] {
+  return endpoints.map(({ host, port, weight, ...place }) => ({
+    host: host.toLowerCase(),
+    port,
+    weight: weight ?? 1,
+    ...at(place),
+  }));
+}
+
+/** What the names led to; of an address that several led to, the first entry in the definition counts. */
+function resolved({ discovery }: Spec, answers: readonly Answer[]): EndpointIr[] {
+  const byQuestion = new Map(answers.map((answer) => [questionKey(answer), answer]));
+  const found = (discovery?.dns ?? []).flatMap(({ type, name, port, weight, ...place }) => {
+    const question = questionOf({ ...(type && { type }), name });
+    return (byQuestion.get(questionKey(question))?.addresses ?? []).flatMap((address): EndpointIr[] => {
+      const reached = address.port ?? port;
+      if (reached === undefined) return [];
+      const { host, tier = 0, target = question.name } = address;
+      return [
+        {
+          host,
+          port: reached,
+          weight: address.weight ?? weight ?? 1,
+          hostname: target,
+          ...(tier > 0 && { tier: Math.min(tier, LAST_TIER) }),
+          ...at(place),
+        },
+      ];
+    });
+  });
+  return found.reverse();
+}
+
+function at(place: Parameters<typeof placeOf>[0]): Pick<EndpointIr, 'place'> {
+  return place.region === undefined ? {} : { place: placeOf(place) };
+}
+
+/** All of them by address; a later one takes the place of an earlier. */
+function joined(...lists: readonly (readonly EndpointIr[])[]): EndpointIr[] {
+  const byAddress = new Map(lists.flat().map((e) => [`${canonicalIp(e.host)}\n${e.port}`, e]));
   return [...byAddress.values()].sort((a, b) => byText(a.host, b.host) || a.port - b.port);
 }

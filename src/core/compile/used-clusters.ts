@@ -1,4 +1,5 @@
 import type { Resource } from '../ads/resource.js';
+import type { Answer } from '../ir/answer.js';
 import type { ClusterIr, EndpointIr } from '../ir/cluster.js';
 import type { FleetIr } from '../ir/fleet.js';
 import { clusterResources, endpointResource } from '../xds/resources.js';
@@ -10,6 +11,7 @@ import { resolveCluster } from './resolve-cluster.js';
 interface Compiled {
   readonly ir: ClusterIr;
   readonly registered: readonly EndpointIr[];
+  readonly answers: readonly Answer[];
   /** The resources, the cluster first, by where nodes stand that do not say it. */
   readonly byHome: Map<string, readonly Resource[]>;
 }
@@ -37,7 +39,7 @@ export class UsedClusters {
   /**
    * Updates the groups of a fleet, and its clusters with them.
    *
-   * @param changed clusters the change touched, or whose registered endpoints it did, with what they were before, if they were.
+   * @param changed clusters the change touched, or whose registered or resolved endpoints it did, with what they were before, if they were.
    */
   update(
     journal: Journal,
@@ -63,11 +65,13 @@ export class UsedClusters {
 
   #compile(cluster: StoredObject<'cluster'>): Compiled {
     const registered = this.#objects.registered(cluster.name);
+    const answers = this.#objects.answers(cluster);
     const known = this.#compiled.get(cluster);
-    if (known?.registered === registered) return known;
-    const ir = resolveCluster(cluster, registered);
-    const compiled: Compiled = { ir, registered, byHome: new Map() };
-    // Of a cluster that is as it was, only the endpoints are made anew when those that registered have changed.
+    const sameAnswers = known?.answers.length === answers.length && known.answers.every((one, i) => one === answers[i]);
+    if (known?.registered === registered && sameAnswers) return known;
+    const ir = resolveCluster(cluster, registered, answers);
+    const compiled: Compiled = { ir, registered, answers, byHome: new Map() };
+    // Of a cluster that is as it was, only the endpoints are made anew when those registered or resolved have changed.
     for (const [home, [own]] of known?.byHome ?? [])
       if (own && ir.discovery === 'eds') compiled.byHome.set(home, [own]);
     this.#compiled.set(cluster, compiled);

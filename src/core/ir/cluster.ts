@@ -7,6 +7,8 @@ export interface ClusterIr {
   /** eds: IP addresses, delivered as endpoints; dns: names, resolved by Envoy. */
   readonly discovery: 'eds' | 'dns';
   readonly endpoints: readonly EndpointIr[];
+  /** Whether all endpoints of the definition come from names, which TLS can verify. */
+  readonly named?: true;
   readonly loadBalancing: 'round_robin' | 'random' | 'least_request';
   readonly connectTimeoutMs: number;
   readonly circuitBreaker: {
@@ -35,6 +37,10 @@ export interface EndpointIr {
   readonly host: string;
   readonly port: number;
   readonly weight: number;
+  /** Name that led to the address. */
+  readonly hostname?: string;
+  /** Rank of its SRV priority within its name, 0 (also when absent) before 1. */
+  readonly tier?: number;
   /** Absent: it is not said where the endpoint stands. */
   readonly place?: Place;
 }

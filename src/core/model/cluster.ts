@@ -5,6 +5,32 @@ import { Id, Name } from './name.js';
 const Breaker = (what: string, fallback: number) =>
   Type.Optional(Type.Integer({ minimum: 0, maximum: 4_294_967_295, description: `${what} Default ${fallback}.` }));
 
+/** A name that the controller asks DNS for. */
+const DnsEntry = Type.Object(
+  {
+    name: Type.String({
+      minLength: 1,
+      maxLength: 254,
+      description: 'Whole DNS name, as orders.internal or _http._tcp.orders.internal; no search list is used.',
+    }),
+    type: Type.Optional(
+      Type.Enum(['address', 'srv'], {
+        description:
+          'address: A records, or AAAA where there are none. srv: SRV records, which tell ports, weights and priorities. Default address.',
+      }),
+    ),
+    port: Type.Optional(
+      Type.Integer({ ...Port, description: 'Port of every address; needed unless SRV records tell it.' }),
+    ),
+    weight: Type.Optional(
+      Type.Integer({ ...Weight, description: 'Of every address; not with srv, whose records tell it. Default 1.' }),
+    ),
+    ...PLACE,
+  },
+  { additionalProperties: false },
+);
+export type DnsEntry = Static<typeof DnsEntry>;
+
 /** System cluster: the hosts of a backend and how to talk to them. */
 export const ClusterSpec = Type.Object(
   {
@@ -24,8 +50,21 @@ export const ClusterSpec = Type.Object(
       ),
       {
         maxItems: 1000,
-        description: 'Either all IP addresses (delivered by EDS) or all DNS names (resolved by Envoy).',
+        description:
+          'Either all IP addresses (delivered by EDS) or all DNS names (resolved by each Envoy; for the controller to do it, list them in discovery.dns).',
       },
+    ),
+    discovery: Type.Optional(
+      Type.Object(
+        {
+          dns: Type.Array(DnsEntry, {
+            maxItems: 50,
+            description:
+              'Names that the controller resolves. Their addresses join those of endpoints, which must not be DNS names then, and those that register.',
+          }),
+        },
+        { additionalProperties: false, description: 'Where more endpoints come from, without a release.' },
+      ),
     ),
     loadBalancing: Type.Optional(
       Type.Enum(['round_robin', 'random', 'least_request'], { description: 'Default round_robin.' }),

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import type { ClusterSpec } from './cluster.js';
 import { type Report, reportFault } from './fault.js';
 import { canonicalIp, ipVersion, isDnsName } from './host.js';
+import { questionOf } from './question.js';
 import { addressFault, checkPlace } from './rules-endpoint.js';
 
 /** Ids of clusters the bootstrap brings begin so. */
@@ -12,7 +13,8 @@ export function checkCluster(spec: ClusterSpec, report: Report): void {
   if (spec.id !== undefined && RESERVED_ID.test(spec.id)) {
     report('reserved-id', '/id', `The id "${spec.id}" begins with "paifang_".`, 'Choose another id, or leave it out.');
   }
-  checkEndpoints(spec.endpoints, report);
+  checkEndpoints(spec, report);
+  checkNames(spec, report);
   if (spec.tls?.sni !== undefined && !isDnsName(spec.tls.sni)) {
     report(
       'invalid-setting',
@@ -31,8 +33,9 @@ export function checkCluster(spec: ClusterSpec, report: Report): void {
     );
 }
 
-function checkEndpoints(endpoints: ClusterSpec['endpoints'], report: Report): void {
-  if (endpoints.length === 0) {
+function checkEndpoints({ endpoints, discovery }: ClusterSpec, report: Report): void {
+  const names = discovery?.dns.length ?? 0;
+  if (endpoints.length === 0 && names === 0) {
     report(
       'no-endpoint',
       '/endpoints',
@@ -61,15 +64,50 @@ function checkEndpoints(endpoints: ClusterSpec['endpoints'], report: Report): vo
     }
     seen.add(key);
     const mine = version ? 'IP address' : 'DNS name';
+    if (names > 0 && !version) {
+      const message = `"${host}" is a DNS name under endpoints, which Envoy would resolve, while the controller resolves those in discovery.dns.`;
+      report('invalid-endpoint', `${path}/host`, message, 'Move it to discovery.dns.');
+      continue;
+    }
     kind ??= mine;
     if (kind !== mine) {
       report(
         'invalid-endpoint',
         `${path}/host`,
         `"${host}" is ${mine === 'DNS name' ? 'a DNS name' : 'an IP address'}, while the first endpoint is ${kind === 'DNS name' ? 'a DNS name' : 'an IP address'}.`,
-        'Use one sort per cluster: IP addresses are delivered by EDS, names are resolved by Envoy. Make two clusters and a weighted upstream.',
+        'Use one sort per cluster: IP addresses are delivered by EDS, names are resolved by Envoy. Names in discovery.dns, which the controller resolves, go with IP addresses.',
       );
     }
+  }
+}
+
+/** Each name can be asked for, is listed once, and says its port unless DNS does. */
+function checkNames({ discovery }: ClusterSpec, report: Report): void {
+  const seen = new Set<string>();
+  for (const [i, { name: given, type, port, weight, ...place }] of (discovery?.dns ?? []).entries()) {
+    const path = `/discovery/dns/${i}`;
+    const { name } = questionOf({ name: given });
+    checkPlace(place, path, report);
+    if (ipVersion(name)) {
+      report('invalid-endpoint', `${path}/name`, `"${given}" is an IP address.`, 'List it under endpoints.');
+    } else if (!isDnsName(name)) {
+      const hint = 'Write a whole name such as orders.internal, with the port in the field port.';
+      report('invalid-endpoint', `${path}/name`, `${JSON.stringify(given)} is no DNS name.`, hint);
+    }
+    const told = (field: string) => `SRV records tell the ${field} themselves.`;
+    if (type === 'srv') {
+      if (port !== undefined)
+        report('invalid-endpoint', `${path}/port`, told('port'), 'Leave it out, or take type address.');
+      if (weight !== undefined)
+        report('invalid-endpoint', `${path}/weight`, told('weight'), 'Leave it out, or take type address.');
+    } else if (port === undefined) {
+      const hint = 'Give the port, or take type srv where SRV records tell it.';
+      report('invalid-endpoint', path, `The name "${given}" has no port.`, hint);
+    }
+    const key = `${type === 'srv'}\n${name}\n${port}`;
+    if (seen.has(key))
+      report('invalid-endpoint', path, `The name ${given} is listed twice with one port.`, 'Remove one of them.');
+    seen.add(key);
   }
 }
 

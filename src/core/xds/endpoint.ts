@@ -16,10 +16,7 @@ import { NOWHERE, priorities } from './priority.js';
  */
 export function loadAssignment(cluster: ClusterIr, from: Place = NOWHERE): ClusterLoadAssignment {
   const rooms = roomsOf(cluster);
-  const order = priorities(
-    from,
-    rooms.map(({ place }) => place),
-  );
+  const order = priorities(from, rooms);
   const endpoints = rooms.map(({ place, endpoints }, i) => ({
     priority: order[i] ?? 0,
     ...(place && { locality: { region: place.region, zone: place.zone, subZone: place.room } }),
@@ -38,28 +35,31 @@ export function isEverywhereAlike(cluster: ClusterIr): boolean {
 
 /** Equal texts: nodes at the two places see the cluster alike. There are no more texts than its own places tell apart. */
 export function viewFrom(cluster: ClusterIr, from: Place): string {
-  return priorities(
-    from,
-    roomsOf(cluster).map(({ place }) => place),
-  ).join();
+  return priorities(from, roomsOf(cluster)).join();
 }
 
-/** The hosts by where they stand; first those that do not say, then in the order of the places' names. */
-function roomsOf({ endpoints }: ClusterIr): { place: Place | undefined; endpoints: EndpointIr[] }[] {
-  const rooms = new Map<string, { place: Place | undefined; endpoints: EndpointIr[] }>();
+interface Room {
+  readonly place: Place | undefined;
+  readonly tier: number;
+  readonly endpoints: EndpointIr[];
+}
+
+/** The hosts by where they stand and their tier; first those that do not say where, then in the order of the places' names. */
+function roomsOf({ endpoints }: ClusterIr): Room[] {
+  const rooms = new Map<string, Room>();
   for (const endpoint of endpoints) {
-    const { place } = endpoint;
-    const key = place ? `${place.region}\n${place.zone}\n${place.room}` : '';
+    const { place, tier = 0 } = endpoint;
+    const key = `${place ? `${place.region}\n${place.zone}\n${place.room}` : ''}\n${String(tier).padStart(6, '0')}`;
     const room = rooms.get(key);
     if (room) room.endpoints.push(endpoint);
-    else rooms.set(key, { place, endpoints: [endpoint] });
+    else rooms.set(key, { place, tier, endpoints: [endpoint] });
   }
   return [...rooms].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, room]) => room);
 }
 
 function lbEndpoint(
   { discovery }: ClusterIr,
-  { host, port, weight }: EndpointIr,
+  { host, port, weight, hostname = discovery === 'dns' ? host : undefined }: EndpointIr,
 ): MessageInitShape<typeof LbEndpointSchema> {
   return {
     loadBalancingWeight: weight,
@@ -67,7 +67,7 @@ function lbEndpoint(
       case: 'endpoint',
       value: {
         // The name for SNI (auto_host_sni); the Host header is the client's or the API's.
-        ...(discovery === 'dns' && { hostname: host }),
+        ...(hostname !== undefined && { hostname }),
         address: {
           address: {
             case: 'socketAddress',

@@ -7,13 +7,13 @@ import { any } from './any.js';
 
 /**
  * TLS to a backend. With a CA the chain is verified, and the name too where one is known: `sni`, or the endpoint's own name
- * when Envoy resolves it. Without a CA nothing is verified.
+ * when all of the definition have one. Without a CA nothing is verified.
  */
 export function transportSocket(
   cluster: ClusterIr,
   { sni, caPem }: NonNullable<ClusterIr['tls']>,
 ): MessageInitShape<typeof TransportSocketSchema> {
-  const ownName = sni === undefined && cluster.discovery === 'dns';
+  const ownName = sni === undefined && (cluster.discovery === 'dns' || cluster.named === true);
   return {
     name: 'tls',
     configType: {
