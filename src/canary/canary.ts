@@ -1,4 +1,4 @@
-import type { Resource } from '../core/ads/resource.js';
+import { byNameOnly, type Resource } from '../core/ads/resource.js';
 import type { Log } from '../logger.js';
 import { JUDGED, judge } from './judge.js';
 import { type CanaryProcess, startProcess } from './process.js';
@@ -57,14 +57,14 @@ export class Canary {
   }
 
   /**
-   * What Envoy says of each resource of a type that is Envoy's; others are left out. Resolves within `withinMs`: what has no
+   * What Envoy says of each resource that Envoys are told; others are left out. Resolves within `withinMs`: what has no
    * verdict by then is `not judged`. Content that was accepted before is not asked about again. Never throws.
    */
   async judge(resources: readonly Resource[], withinMs: number): Promise<Verdict[]> {
     const verdicts = new Map<string, Verdict>();
     const open = new Map<string, Resource>();
     for (const resource of resources) {
-      if (!JUDGED.includes(resource.type)) continue;
+      if (!JUDGED.includes(resource.type) || byNameOnly(resource.name)) continue;
       if (this.#accepted.has(keyOf(resource))) verdicts.set(keyOf(resource), { resource, kind: 'accepted', text: '' });
       else open.set(keyOf(resource), resource);
     }

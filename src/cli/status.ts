@@ -21,7 +21,7 @@ interface Status {
 interface Node {
   readonly node: string;
   readonly fleet: string;
-  readonly role: 'envoy' | 'edge' | 'other';
+  readonly role: 'envoy' | 'edge' | 'grpc' | 'other';
   readonly beside: string | null;
   readonly state: 'in-step' | 'behind' | 'stuck' | 'refusing' | 'away' | 'silent';
   readonly why: string | null;

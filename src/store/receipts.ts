@@ -59,7 +59,7 @@ export interface NodeRow {
 
 /** What a replica knows of a node beyond who it is. */
 export interface NodeAbout {
-  readonly role: 'envoy' | 'edge' | 'other';
+  readonly role: 'envoy' | 'edge' | 'grpc' | 'other';
   /** Of an edge: the node it stands beside. */
   readonly beside?: string;
   readonly version: string;

@@ -1,4 +1,5 @@
 import type { HoldReason } from '../core/ads/agenda.js';
+import type { Resource } from '../core/ads/resource.js';
 
 /** Who a stream belongs to. */
 export interface StreamIdentity {
@@ -9,6 +10,9 @@ export interface StreamIdentity {
   /** Fleet key `<workspace>/<fleet>` = node.cluster. */
   readonly fleet: string;
 }
+
+/** What a node is; other: any other xDS client. */
+export type NodeRole = 'envoy' | 'edge' | 'grpc' | 'other';
 
 /** What happened on a stream; raw material of receipts and inventories. */
 export type AdsEvent = StreamIdentity & {
@@ -40,8 +44,8 @@ export interface ResponseEvent {
 export interface StreamInfo extends StreamIdentity {
   readonly variant: 'delta' | 'sotw';
   readonly peer: string;
-  /** As the node's metadata tell: an edge names the node it stands beside. */
-  readonly role: 'envoy' | 'edge' | 'other';
+  /** As the node tells: Envoys and gRPC clients by their user agent; an edge, which names the node it stands beside, in its metadata. */
+  readonly role: NodeRole;
   readonly beside?: string;
   /** As the node tells it, e.g. `envoy 1.40.0`; empty when it does not. */
   readonly userAgent: string;
@@ -71,6 +75,8 @@ export interface NodeStream {
   readonly id: number;
   /** Whether the node is to have this resource: it subscribed to it, or it is an Envoy, which has use for all of its types. */
   wants(type: string, name: string): boolean;
+  /** Resources that are given by name only, of those that the node named. */
+  named(type: string): Iterable<Resource>;
   /** Version in force at the node. */
   acked(type: string, name: string): string | undefined;
   /** Version the node refused and has not got past. */

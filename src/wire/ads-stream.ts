@@ -1,13 +1,13 @@
 import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { Held } from '../core/ads/agenda.js';
-import { type Place, type Resource, TYPE } from '../core/ads/resource.js';
+import { byNameOnly, type Place, type Resource, TYPE } from '../core/ads/resource.js';
 import type { RequestOutcome, ResourceStatus, Session, SessionOptions } from '../core/ads/session.js';
 import { DeltaSession } from '../core/ads/session-delta.js';
 import { SotwSession } from '../core/ads/session-sotw.js';
 import type { EffectiveChange } from '../core/ads/table.js';
 import type { Node } from '../gen/envoy/config/core/v3/base_pb.js';
 import { decodeDelta, decodeSotw, encodeDelta, encodeSotw } from './ads-codec.js';
-import type { AdsEvent, NodeStream, ResponseEvent, StreamInfo } from './ads-events.js';
+import type { AdsEvent, NodeRole, NodeStream, ResponseEvent, StreamInfo } from './ads-events.js';
 import type { Fleet } from './ads-fleet.js';
 
 /** Bytes and messages handed to gRPC and not yet taken by the client; beyond that only names pile up, in the session. */
@@ -39,7 +39,7 @@ export class AdsStream implements NodeStream {
   #fleet: Fleet | undefined;
   #node: Node | undefined;
   #place: Place | undefined;
-  #role: StreamInfo['role'] = 'other';
+  #role: NodeRole = 'other';
   #ended = false;
   #bytes = 0;
   #messages = 0;
@@ -87,7 +87,15 @@ export class AdsStream implements NodeStream {
   }
 
   wants(type: string, name: string): boolean {
-    return (this.#role === 'envoy' && ENVOY_TYPES.has(type)) || (this.#session?.covers(type, name) ?? false);
+    const asked = this.#session?.covers(type, name) ?? false;
+    return asked || (this.#role === 'envoy' && ENVOY_TYPES.has(type) && !byNameOnly(name));
+  }
+
+  *named(type: string): Iterable<Resource> {
+    for (const name of this.#session?.names(type) ?? []) {
+      const resource = byNameOnly(name) ? this.#fleet?.table.get(type, name) : undefined;
+      if (resource) yield resource;
+    }
   }
 
   acked(type: string, name: string): string | undefined {
@@ -295,9 +303,10 @@ function placeOf({ locality }: Node): Place | undefined {
   return region === '' && zone === '' && room === '' ? undefined : { region, zone, room };
 }
 
-/** Envoys name themselves; an edge says so in its metadata. */
-function roleOf({ metadata, userAgentName }: Node): StreamInfo['role'] {
+/** Envoys name themselves, and so do gRPC libraries ("gRPC Go", "gRPC Node Pure JS"); an edge says so in its metadata. */
+function roleOf({ metadata, userAgentName }: Node): NodeRole {
   if (metadata?.role === 'edge') return 'edge';
+  if (/^grpc\b/i.test(userAgentName)) return 'grpc';
   return userAgentName === 'envoy' ? 'envoy' : 'other';
 }
 

@@ -17,7 +17,9 @@ export const FleetNode = Type.Object(
     workspace: Type.String(),
     fleet: Type.String({ description: 'Key: <workspace>/<fleet>.' }),
     node: Type.String(),
-    role: Type.Enum(['envoy', 'edge', 'other'], { description: 'other: any other xDS client.' }),
+    role: Type.Enum(['envoy', 'edge', 'grpc', 'other'], {
+      description: 'grpc: a gRPC library as its own xDS client. other: any other xDS client.',
+    }),
     beside: OrNull(
       Type.String({ description: 'Of an edge: the Envoy it serves. Of an Envoy: its edge, when one came by.' }),
     ),

@@ -99,7 +99,7 @@ export class NodesController {
     if (!ads || !stream) return [];
     const drifting: { type: string; name: string; desired: string; acked: string | null }[] = [];
     for (const type of Object.values(TYPE)) {
-      for (const { name, version } of ads.desired(fleet, type)) {
+      for (const { name, version } of [...stream.named(type), ...ads.desired(fleet, type)]) {
         if (drifting.length >= MOST_DRIFTING || !stream.wants(type, name)) continue;
         const acked = stream.acked(type, name);
         if (acked !== version) drifting.push({ type, name, desired: version, acked: acked ?? null });

@@ -33,7 +33,7 @@ export const NodeReceipt = Type.Object(
   {
     node: Type.String(),
     fleet: Type.String(),
-    role: OrNull(Type.Enum(['envoy', 'edge', 'other'])),
+    role: OrNull(Type.Enum(['envoy', 'edge', 'grpc', 'other'])),
     connected: Type.Boolean({ description: 'To this or another controller, now. Only such nodes count.' }),
     replica: Type.String({ description: 'Controller that told it.' }),
     state: Type.Enum(['acked', 'refused', 'pending', 'away'], {
@@ -68,7 +68,7 @@ export type Receipt = Static<typeof Receipt>;
 
 /** What is known of one node and release. */
 export interface NodeOfRelease extends ReceiptRow {
-  readonly role: 'envoy' | 'edge' | 'other' | undefined;
+  readonly role: 'envoy' | 'edge' | 'grpc' | 'other' | undefined;
   readonly connected: boolean;
 }
 

@@ -1,5 +1,6 @@
 import { FleetHistory, type ResourceChange } from '../../core/ads/in-force.js';
 import { ORDER } from '../../core/ads/order.js';
+import type { Resource } from '../../core/ads/resource.js';
 import type { EffectiveChange } from '../../core/ads/table.js';
 import type { AdsEvent, NodeStream } from '../../wire/ads-events.js';
 import type { AdsServer } from '../../wire/ads-server.js';
@@ -278,8 +279,9 @@ export class Tracker {
     const { stream } = node;
     if (node.synced || !stream?.quiet) return;
     for (const type of ORDER) {
-      for (const { name, version } of this.#ads?.desired(node.fleet, type) ?? [])
-        if (stream.wants(type, name) && stream.acked(type, name) !== version) return;
+      const lacks = ({ name, version }: Resource) => stream.wants(type, name) && stream.acked(type, name) !== version;
+      for (const resource of stream.named(type)) if (lacks(resource)) return;
+      for (const resource of this.#ads?.desired(node.fleet, type) ?? []) if (lacks(resource)) return;
     }
     node.synced = true;
   }

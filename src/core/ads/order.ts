@@ -14,6 +14,13 @@ export const GIVE_UP_MS = 20_000;
 /** Types in the order in which additions are sent; removals go in reverse (xDS protocol, "Eventual consistency"). */
 export const ORDER: readonly TypeUrl[] = Object.values(TYPE);
 
+const SERVED: ReadonlySet<string> = new Set(ORDER);
+
+/** Whether the control plane has resources of this type. */
+export function isServed(type: string): type is TypeUrl {
+  return SERVED.has(type);
+}
+
 /** What the order depends on. */
 export interface StreamView {
   readonly table: ResourceTable;

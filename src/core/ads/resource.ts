@@ -17,6 +17,15 @@ export type TypeUrl = (typeof TYPE)[keyof typeof TYPE];
 /** Types that hold secrets: only streams that proved to be an edge get them. */
 export const SECRET_TYPES: ReadonlySet<string> = new Set([TYPE.app, TYPE.serviceKey]);
 
+/**
+ * Resources whose names begin so are given only to who names them, never to who asks for all there is: Envoys neither see nor
+ * pay for them. No id, host or name of a listener has a slash, so nothing else is called so.
+ */
+export const BY_NAME = 'grpc/';
+
+/** Whether a wildcard leaves this name out. */
+export const byNameOnly = (name: string): boolean => name.startsWith(BY_NAME);
+
 /** One resource, encoded once and shared by all streams. Frozen. */
 export interface Resource {
   readonly type: TypeUrl;

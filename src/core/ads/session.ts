@@ -1,6 +1,6 @@
 import { Agenda, type Held, type HoldReason, type Item } from './agenda.js';
 import { Holdings, type Refusal, type Unanswered } from './holdings.js';
-import { LATE_MS, mayRemove, mayUpsert, ORDER, type StreamView, type Verdict } from './order.js';
+import { isServed, LATE_MS, mayRemove, mayUpsert, type StreamView, type Verdict } from './order.js';
 import type { NodeQuarantine } from './quarantine.js';
 import { type Resource, SECRET_TYPES, TYPE, type TypeUrl } from './resource.js';
 import { Subscription, type SubscriptionChange } from './subscription.js';
@@ -73,7 +73,6 @@ export interface SessionOptions {
 
 /** Types whose first request is answered even if there is nothing to say, so that a client knows that it is in step. */
 const ALWAYS_ANSWERED: ReadonlySet<string> = new Set([TYPE.policy, TYPE.app, TYPE.serviceKey]);
-const SERVED: ReadonlySet<string> = new Set(ORDER);
 /** How long after its removal from the table a policy stays at edges: requests that name it may be on their way. */
 const POLICY_LINGER_MS = 10_000;
 
@@ -183,6 +182,11 @@ export abstract class Session {
   /** Whether the client has subscribed to this name. */
   covers(type: string, name: string): boolean {
     return this.subscriptions.get(type)?.covers(name) ?? false;
+  }
+
+  /** Names the client asked for one by one. */
+  names(type: string): Iterable<string> {
+    return this.subscriptions.get(type)?.names ?? [];
   }
 
   /** Version in force at the client, as far as its answers tell. */
@@ -393,8 +397,4 @@ export abstract class Session {
     this.agenda.touch(type, name);
     if (type === TYPE.endpoint) this.agenda.touch(TYPE.cluster, name);
   }
-}
-
-function isServed(type: string): type is TypeUrl {
-  return SERVED.has(type);
 }

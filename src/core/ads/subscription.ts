@@ -1,4 +1,4 @@
-import { TYPE } from './resource.js';
+import { byNameOnly, TYPE } from './resource.js';
 
 /**
  * Types whose first request without names means "all" (xDS protocol, "How the client specifies what resources to
@@ -33,9 +33,9 @@ export class Subscription {
     return this.#all;
   }
 
-  /** Whether a resource of this name is wanted. */
+  /** Whether a resource of this name is wanted. What is given by name only is wanted only by name. */
   covers(name: string): boolean {
-    return this.#all || this.names.has(name);
+    return (this.#all && !byNameOnly(name)) || this.names.has(name);
   }
 
   /**
@@ -54,8 +54,8 @@ export class Subscription {
     for (const name of asked) this.names.add(name);
     return {
       asked: [...asked],
-      dropped: this.#all ? [] : left,
-      restated: this.#all ? left : [],
+      dropped: left.filter((name) => !this.covers(name)),
+      restated: left.filter((name) => this.covers(name)),
       gainedAll: !before && this.#all,
       lostAll: before && !this.#all,
     };
@@ -77,7 +77,7 @@ export class Subscription {
     for (const name of next) this.names.add(name);
     return {
       asked,
-      dropped: this.#all ? [] : dropped,
+      dropped: dropped.filter((name) => !this.covers(name)),
       restated: [],
       gainedAll: !before && this.#all,
       lostAll: before && !this.#all,

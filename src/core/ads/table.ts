@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Resource, ResourceName, TableDelta, TypeUrl } from './resource.js';
+import { byNameOnly, type Resource, type ResourceName, type TableDelta, type TypeUrl } from './resource.js';
 
 /** What a {@link TableDelta} really changed: upserts with a new version, removals of what was there. */
 export interface EffectiveChange {
@@ -16,6 +16,8 @@ const TOMBSTONES_PER_TYPE = 1000;
  */
 export class ResourceTable {
   readonly #types = new Map<string, Map<string, Resource>>();
+  /** Those that are given by name only, by type and name: going through the others never meets them. */
+  readonly #byName = new Map<string, Map<string, Resource>>();
   readonly #tombstones = new Map<string, Set<string>>();
   readonly #folds = new Map<string, bigint>();
 
@@ -29,10 +31,10 @@ export class ResourceTable {
   }
 
   get(type: string, name: string): Resource | undefined {
-    return this.#types.get(type)?.get(name);
+    return this.#of(name).get(type)?.get(name);
   }
 
-  /** All resources of a type in the order in which their names first came. */
+  /** All resources of a type that a wildcard stands for, in the order in which their names first came. */
   list(type: string): Iterable<Resource> {
     return this.#types.get(type)?.values() ?? [];
   }
@@ -41,7 +43,7 @@ export class ResourceTable {
     return this.#types.get(type)?.size ?? 0;
   }
 
-  /** Names of a type that were removed and are still absent, the latest 1000. */
+  /** Names of a type that a wildcard stood for, that were removed and are still absent, the latest 1000. */
   tombstones(type: string): Iterable<string> {
     return this.#tombstones.get(type) ?? [];
   }
@@ -56,13 +58,14 @@ export class ResourceTable {
     if (fold === undefined) {
       fold = 0n;
       for (const resource of this.list(type)) fold += term(resource);
+      for (const resource of this.#byName.get(type)?.values() ?? []) fold += term(resource);
       this.#folds.set(type, fold);
     }
     return BigInt.asUintN(64, fold).toString(16).padStart(16, '0');
   }
 
   #put(resource: Resource): boolean {
-    const resources = entry(this.#types, resource.type, () => new Map<string, Resource>());
+    const resources = entry(this.#of(resource.name), resource.type, () => new Map<string, Resource>());
     const before = resources.get(resource.name);
     if (before?.version === resource.version) return false;
     resources.set(resource.name, resource);
@@ -74,13 +77,19 @@ export class ResourceTable {
   #remove(type: TypeUrl, name: string): boolean {
     const before = this.get(type, name);
     if (!before) return false;
-    this.#types.get(type)?.delete(name);
+    this.#of(name).get(type)?.delete(name);
+    this.#refold(type, before, undefined);
+    // Who names what it wants is answered name by name, and needs no list of what is gone.
+    if (byNameOnly(name)) return true;
     const tombstones = entry(this.#tombstones, type, () => new Set<string>());
     tombstones.add(name);
     const [oldest] = tombstones;
     if (tombstones.size > TOMBSTONES_PER_TYPE && oldest !== undefined) tombstones.delete(oldest);
-    this.#refold(type, before, undefined);
     return true;
+  }
+
+  #of(name: string): Map<string, Map<string, Resource>> {
+    return byNameOnly(name) ? this.#byName : this.#types;
   }
 
   #refold(type: string, before: Resource | undefined, after: Resource | undefined): void {
