@@ -160,6 +160,11 @@ async function runController(config: Config): Promise<void> {
     ads: config.ads,
     logStore: { ...logStore.access, retentionDays: config.logStore.retentionDays },
     canary: await canaryOf(config, log),
+    dns: {
+      servers: config.dns.servers.split(',').filter(Boolean),
+      timeoutMs: config.dns.timeout,
+      pace: { leastMs: config.dns.leastRefresh, mostMs: config.dns.mostRefresh, otherMs: config.dns.srvRefresh },
+    },
     log,
   });
   if (controller.adminToken && !process.send) console.log(`Admin token, shown this once: ${controller.adminToken}`);

@@ -100,6 +100,56 @@ export const ConfigSchema = section(
       },
       'PostgreSQL, the truth about definitions.',
     ),
+    dns: section(
+      {
+        servers: setting(
+          Type.String({
+            pattern: '^(?:|[0-9A-Fa-f.:\\[\\]]+(?:,[0-9A-Fa-f.:\\[\\]]+)*)$',
+            default: '',
+            description:
+              'IP addresses of DNS servers, with or without port, separated by commas. Empty: those of the system.',
+          }),
+          'PAIFANG_DNS_SERVERS',
+        ),
+        timeout: setting(
+          Type.Integer({
+            minimum: 50,
+            maximum: 30_000,
+            default: 2000,
+            description: 'Milliseconds a server may take for an answer; each is asked twice.',
+          }),
+          'PAIFANG_DNS_TIMEOUT',
+        ),
+        leastRefresh: setting(
+          Type.Integer({
+            minimum: 50,
+            maximum: 3_600_000,
+            default: 1000,
+            description: 'Least milliseconds between two questions for one name, whatever its time to live.',
+          }),
+          'PAIFANG_DNS_LEAST_REFRESH',
+        ),
+        mostRefresh: setting(
+          Type.Integer({
+            minimum: 50,
+            maximum: 3_600_000,
+            default: 60_000,
+            description: 'Most milliseconds between them.',
+          }),
+          'PAIFANG_DNS_MOST_REFRESH',
+        ),
+        srvRefresh: setting(
+          Type.Integer({
+            minimum: 50,
+            maximum: 3_600_000,
+            default: 5000,
+            description: 'Milliseconds between two questions for SRV records, whose time to live is not known.',
+          }),
+          'PAIFANG_DNS_SRV_REFRESH',
+        ),
+      },
+      'How the controller asks DNS for names in discovery.dns of clusters. One controller asks for all.',
+    ),
     keys: section(
       {
         master: optionalSecret(

@@ -15,6 +15,7 @@ import { HealthController } from './health.controller.js';
 import { readBody } from './json-body.js';
 import { Live } from './live.js';
 import { Metrics } from './metrics.js';
+import { NamesController } from './names.controller.js';
 import { OBJECT_CONTROLLERS } from './objects.controller.js';
 import { OpenApi } from './openapi.js';
 import { type CheckedRequest, operations } from './operation.js';
@@ -63,6 +64,7 @@ function moduleOf(parts: ApplicationParts): DynamicModule {
       ReleasesController,
       CredentialsController,
       EndpointsController,
+      NamesController,
       AuditController,
       RequestsController,
       QuarantineController,

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Canary } from '../canary/canary.js';
 import { reasonOf } from '../core/explain/refusal.js';
+import { Dns, type DnsOptions } from '../discovery/dns.js';
+import type { Pace } from '../discovery/schedule.js';
 import type { Log } from '../logger.js';
 import { loadMasterKey } from '../store/master-key.js';
 import type { Notifications } from '../store/notifications.js';
@@ -18,6 +20,7 @@ import { createApplication } from './application.js';
 import { EndpointSweep } from './endpoint-sweep.js';
 import { Live } from './live.js';
 import { Metrics } from './metrics.js';
+import { Names } from './names.js';
 import { logFields, traced } from './quarantine.js';
 import { Inventory } from './receipts/inventory.js';
 import { Journal } from './receipts/journal.js';
@@ -29,6 +32,7 @@ import { VERSION } from './version.js';
 
 /** How long requests under way may take at the end, in ms; one that waits for receipts may want longer. */
 const FINISH_MS = 5_000;
+const DNS = { servers: [], timeoutMs: 2000, pace: { leastMs: 1000, mostMs: 60_000, otherMs: 5000 } };
 
 export interface ControllerOptions {
   /** Where keys and tokens that are not given are kept: `master.key`, `node.token`, both of mode 0600. */
@@ -48,6 +52,8 @@ export interface ControllerOptions {
   readonly logStore?: RequestLogOptions | undefined;
   /** Path of the Envoy that judges what is published before it is. Left out: nothing is judged. */
   readonly canary?: string | undefined;
+  /** How names of clusters are asked for. Default: the system's servers, at the pace of the settings' defaults. */
+  readonly dns?: (DnsOptions & { readonly pace: Pace }) | undefined;
   readonly log: Log;
 }
 
@@ -98,7 +104,8 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
   if (canary) undo.push(() => canary.close());
   const live = new Live(store, log, metrics, canary);
   await live.load();
-  const tracker = new Tracker(`${hostname()}-${randomBytes(4).toString('hex')}`);
+  const replica = `${hostname()}-${randomBytes(4).toString('hex')}`;
+  const tracker = new Tracker(replica);
   undo.push(async () => tracker.close());
   const journal = new Journal(tracker, store, log);
   undo.push(() => journal.close());
@@ -149,6 +156,11 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
   undo.push(follow(live, store, tokens, receipts, options.pollMs ?? 5000));
   const sweep = EndpointSweep.start(live, log);
   undo.push(() => sweep.close());
+  const { pace, ...dns } = options.dns ?? DNS;
+  const names = Names.start({ live, dns: new Dns(dns), pace, replica, log });
+  undo.push(() => names.close());
+  live.names = names;
+  serving.names = names;
 
   const app = await createApplication({ live, tokens, requests, receipts, inventory, serving, metrics, log });
   // First of all: no new connections, requests under way are answered. Streams and database stay until then.

@@ -2,6 +2,7 @@ import { Controller } from '@nestjs/common';
 import { Type } from 'typebox';
 import { Live } from './live.js';
 import { Metrics } from './metrics.js';
+import { nameView, ResolvedName } from './names.controller.js';
 import { OpenApi } from './openapi.js';
 import { Answer, Handles, operation } from './operation.js';
 import { FleetNode, Inventory } from './receipts/inventory.js';
@@ -20,6 +21,7 @@ const Health = Type.Object(
   { title: 'Health', description: 'As the actuator of Spring Boot has it.' },
 );
 const health = { 200: { description: 'UP.', schema: Health }, 503: { description: 'DOWN.', schema: Health } };
+const FailingName = Type.Object({ workspace: Type.String(), ...ResolvedName.properties }, { title: 'FailingName' });
 const READINESS = operation({
   method: 'GET',
   path: '/actuator/readiness',
@@ -110,6 +112,9 @@ const STATUS = operation({
             description: 'Of all workspaces; those of other controllers as they were last known.',
           }),
           streams: Type.Array(Type.Object({ node: Type.String(), fleet: Type.String() })),
+          names: Type.Array(FailingName, {
+            description: 'Names that DNS has no good answer for, over all controllers, the latest first, at most 100.',
+          }),
         },
         { title: 'Status' },
       ),
@@ -171,6 +176,7 @@ export class HealthController {
       workspaces: this.live.states(),
       nodes: this.inventory.nodes(),
       streams: ads?.streams() ?? [],
+      names: (this.serving.names?.state().failing ?? []).map((row) => ({ workspace: row.workspace, ...nameView(row) })),
     };
   }
 
@@ -183,8 +189,19 @@ export class HealthController {
         status: this.requests.status,
         ...(this.requests.fault ? { details: { reason: this.requests.fault } } : {}),
       },
+      dns: this.dns(),
       canary: canary ? { status: canary.state.pid ? 'UP' : 'DOWN', details: canary.state } : { status: 'OFF' },
     };
+  }
+
+  /** OFF where no cluster leaves a name to the controller. */
+  private dns() {
+    const { names, failing, holder } = this.serving.names?.state() ?? { names: 0, failing: [], holder: undefined };
+    if (names === 0) return { status: 'OFF' };
+    const [first] = failing;
+    const reason = first && `${failing.length} names without a good answer, as ${first.name}: ${first.failure}`;
+    const asking = holder ?? 'none';
+    return { status: first ? 'DEGRADED' : 'UP', details: { names, asking, ...(reason && { reason }) } };
   }
 
   private async databaseFault(): Promise<string | undefined> {

@@ -1,11 +1,13 @@
 import type { Canary } from '../canary/canary.js';
 import type { AdsServer } from '../wire/ads-server.js';
+import type { Names } from './names.js';
 
 /** What this controller is and serves, once it does. */
 export class Serving {
   readonly startedAt = new Date();
   ads: AdsServer | undefined;
   canary: Canary | undefined;
+  names: Names | undefined;
 
   constructor(readonly version: string) {}
 }

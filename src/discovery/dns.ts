@@ -42,7 +42,14 @@ const REASONS: Readonly<Record<string, string>> = {
 export class Dns {
   readonly #gate = new Gate(MOST_QUERIES);
 
-  constructor(private readonly options: DnsOptions) {}
+  /** @throws Error that names a server that is no address. */
+  constructor(private readonly options: DnsOptions) {
+    try {
+      new Resolver().setServers(options.servers);
+    } catch (error) {
+      throw new Error(`PAIFANG_DNS_SERVERS cannot be used: ${(error as Error).message}`, { cause: error });
+    }
+  }
 
   ask({ type, name }: Question): Promise<Found> {
     return type === 'srv' ? this.#services(name) : this.#addresses(name);
