@@ -2,6 +2,7 @@ import type { Resource, TableDelta } from './ads/resource.js';
 import { FleetTable, type GroupChanges, merged } from './compile/fleet-table.js';
 import { byText } from './compile/frozen.js';
 import { type GroupContent, GroupResolver, sameLink } from './compile/group-content.js';
+import { GrpcClusters } from './compile/grpc-clusters.js';
 import { Journal } from './compile/journal.js';
 import { Objects, type Owner, type StoredObject, serves, type Touched } from './compile/objects.js';
 import { findings } from './compile/references.js';
@@ -70,6 +71,7 @@ export class Compiler {
   readonly #objects = new Objects();
   readonly #resolver = new GroupResolver(this.#objects);
   readonly #clusters = new UsedClusters(this.#objects);
+  readonly #grpc = new GrpcClusters(this.#objects, this.#clusters);
   readonly #groups = new Map<string, { content: GroupContent; release: number }>();
   readonly #fleets = new Map<string, FleetTable>();
   readonly #shared: SharedTable;
@@ -332,6 +334,7 @@ export class Compiler {
       const units = this.#units(fleet, object.name, groups, anew);
       if (anew) for (const group of units.keys()) compiled.add(group);
       this.#clusters.update(journal, fleet, units, clusters);
+      this.#grpc.update(fleet, anew ? undefined : [...clusters.keys()]);
       const own = fleet.table.settle(journal);
       const delta = merged(own, known ? shared : { upserts: this.#shared.table.values(), removals: [] });
       if (!known || delta.upserts.length + delta.removals.length > 0) deltas.set(ir.key, delta);

@@ -43,7 +43,7 @@ describe.each(names)('%s', (name) => {
   }
   test('is accepted by Envoy', async () => {
     for (const gateway of gateways) {
-      const { ok, output } = await validate(staticBootstrap(gateway));
+      const { ok, output } = await validate(staticBootstrap(gateway, { grpc: true }));
       expect(ok, output).toBe(true);
     }
   });

@@ -1,8 +1,10 @@
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import { fromBinary, toJson } from '@bufbuild/protobuf';
-import { TYPE } from '../../src/core/ads/resource.js';
+import { type Resource, TYPE } from '../../src/core/ads/resource.js';
 import type { Gateway } from '../../src/core/ir/gateway.js';
 import { bootstrap } from '../../src/core/xds/bootstrap.js';
+import { forGrpcClients, grpcResources } from '../../src/core/xds/grpc-client.js';
+import { grpcEndpoints } from '../../src/core/xds/grpc-endpoint.js';
 import { REGISTRY } from '../../src/core/xds/registry.js';
 import { resourceJson } from '../../src/core/xds/resource-json.js';
 import { clusterResources, fleetResources, groupResources } from '../../src/core/xds/resources.js';
@@ -13,6 +15,8 @@ export interface StaticOptions {
   readonly edgeSocket?: string;
   /** Up to how many APIs the routes of a group are a list; the product's own limit unless told. */
   readonly longestList?: number;
+  /** What gRPC clients are told is in it too. */
+  readonly grpc?: boolean;
   /** Memory Envoy may use; the product's own limit unless told. */
   readonly maxHeapBytes?: number;
 }
@@ -45,11 +49,23 @@ export function staticBootstrap(gateway: Gateway, options: StaticOptions = {}): 
       .filter(({ type }) => type === TYPE.scope)
       .map((scope) => inlineScope(resourceJson(scope) as JsonObject, table));
   });
+  const reachable = options.grpc ? clusters.filter(forGrpcClients) : [];
+  const forGrpc = reachable.map((cluster) => [
+    ...grpcResources(cluster),
+    ...(cluster.discovery === 'eds' ? [grpcEndpoints(cluster)] : []),
+  ]);
   return {
     ...rest,
     static_resources: {
-      clusters: [...own, ...clusters.map((cluster) => inlineCluster(clusterResources(cluster).map(resourceJson)))],
-      listeners: fleetResources(fleet).map((listener) => inlineListener(resourceJson(listener) as JsonObject, scopes)),
+      clusters: [
+        ...own,
+        ...clusters.map((cluster) => inlineCluster(clusterResources(cluster).map(resourceJson))),
+        ...forGrpc.map(([, ...resources]) => withoutGrpcsOwn(inlineCluster(resources.map(resourceJson)))),
+      ],
+      listeners: [
+        ...fleetResources(fleet).map((listener) => inlineListener(resourceJson(listener) as JsonObject, scopes)),
+        ...forGrpc.map(([listener]) => served(resourceJson(listener as Resource) as JsonObject)),
+      ],
     },
   };
 }
@@ -62,6 +78,22 @@ function inlineCluster([cluster, endpoints]: (JsonValue | undefined)[]): JsonVal
   if (endpoints === undefined) return cluster as JsonValue;
   const { eds_cluster_config: _, ...rest } = cluster as JsonObject;
   return { ...rest, type: 'STATIC', load_assignment: endpoints };
+}
+
+/** Envoy's weighted localities take no policy that gRPC's take. */
+function withoutGrpcsOwn(cluster: JsonValue): JsonValue {
+  const { load_balancing_policy: _, ...rest } = cluster as JsonObject;
+  return rest;
+}
+
+/** A listener for who is its own proxy as one that listens: this Envoy is built without the former. */
+function served({ name, api_listener }: JsonObject): JsonValue {
+  const typed_config = (api_listener as JsonObject).api_listener as JsonValue;
+  return {
+    name: name as JsonValue,
+    address: { socket_address: { address: '127.0.0.1', port_value: 0 } },
+    filter_chains: [{ filters: [{ name: 'http', typed_config }] }],
+  };
 }
 
 function inlineListener(listener: JsonObject, scopes: JsonValue[]): JsonValue {

@@ -32,7 +32,7 @@ export function clusterOf(cluster: ClusterIr, from?: Place): Cluster {
   const { maxConnections, maxPendingRequests, maxRequests, maxRetries } = cluster.circuitBreaker;
   return create(ClusterSchema, {
     name: clusterName(cluster),
-    ...discovery(cluster, from),
+    ...discoveryOf(cluster, from),
     connectTimeout: duration(cluster.connectTimeoutMs),
     lbPolicy: LB_POLICY[cluster.loadBalancing],
     circuitBreakers: {
@@ -50,13 +50,14 @@ export function clusterOf(cluster: ClusterIr, from?: Place): Cluster {
   });
 }
 
-function discovery(cluster: ClusterIr, from: Place | undefined) {
-  if (cluster.discovery === 'eds') {
-    return {
-      clusterDiscoveryType: { case: 'type' as const, value: DiscoveryType.EDS },
-      edsClusterConfig: { edsConfig: ADS_SOURCE },
-    };
-  }
+/** Endpoints that come over the same stream, under the cluster's name. */
+export const EDS = {
+  clusterDiscoveryType: { case: 'type' as const, value: DiscoveryType.EDS },
+  edsClusterConfig: { edsConfig: ADS_SOURCE },
+};
+
+function discoveryOf(cluster: ClusterIr, from: Place | undefined) {
+  if (cluster.discovery === 'eds') return EDS;
   return {
     clusterDiscoveryType: { case: 'type' as const, value: DiscoveryType.STRICT_DNS },
     dnsLookupFamily: DnsLookupFamily.V4_PREFERRED,
@@ -65,7 +66,8 @@ function discovery(cluster: ClusterIr, from: Place | undefined) {
   };
 }
 
-function httpProtocolOptions({ protocol }: ClusterIr) {
+/** How to speak to the backend. */
+export function httpProtocolOptions({ protocol }: ClusterIr) {
   return any(HttpProtocolOptionsSchema, {
     commonHttpProtocolOptions: { idleTimeout: duration(UPSTREAM_IDLE_MS) },
     upstreamProtocolOptions: {
@@ -101,7 +103,8 @@ function healthCheck(
   };
 }
 
-function outlierDetection(outlier: NonNullable<ClusterIr['outlierDetection']>) {
+/** When hosts that fail are left out for a while. */
+export function outlierDetection(outlier: NonNullable<ClusterIr['outlierDetection']>) {
   return {
     consecutive5xx: outlier.consecutive5xx,
     interval: duration(outlier.intervalMs),

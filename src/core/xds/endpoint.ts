@@ -4,6 +4,7 @@ import {
   type ClusterLoadAssignment,
   ClusterLoadAssignmentSchema,
 } from '../../gen/envoy/config/endpoint/v3/endpoint_pb.js';
+import { placed, type Resource } from '../ads/resource.js';
 import type { ClusterIr, EndpointIr } from '../ir/cluster.js';
 import type { Place } from '../ir/place.js';
 import { clusterName } from './names.js';
@@ -15,26 +16,22 @@ import { NOWHERE, priorities } from './priority.js';
  * (4000). Where `from` is nowhere, all have one priority; the message tells all places in any case.
  */
 export function loadAssignment(cluster: ClusterIr, from: Place = NOWHERE): ClusterLoadAssignment {
-  const rooms = roomsOf(cluster);
-  const order = priorities(from, rooms);
-  const endpoints = rooms.map(({ place, endpoints }, i) => ({
-    priority: order[i] ?? 0,
+  const endpoints = roomsFrom(cluster, from).map(({ priority, place, endpoints }) => ({
+    priority,
     ...(place && { locality: { region: place.region, zone: place.zone, subZone: place.room } }),
     lbEndpoints: endpoints.map((endpoint) => lbEndpoint(cluster, endpoint)),
   }));
-  return create(ClusterLoadAssignmentSchema, {
-    clusterName: clusterName(cluster),
-    endpoints: endpoints.sort((a, b) => a.priority - b.priority),
-  });
+  return create(ClusterLoadAssignmentSchema, { clusterName: clusterName(cluster), endpoints });
 }
 
-/** Whether the hosts of a cluster are the same from everywhere. */
-export function isEverywhereAlike(cluster: ClusterIr): boolean {
-  return cluster.endpoints.every(({ place }) => place === undefined);
+/** `base`, which tells all endpoints of a cluster and where they stand, and what other places make of it. */
+export function varying(cluster: ClusterIr, base: Resource, bytesFrom: (place: Place) => Uint8Array): Resource {
+  const everywhereAlike = cluster.endpoints.every(({ place }) => place === undefined);
+  return everywhereAlike ? base : placed(base, (place) => viewFrom(cluster, place), bytesFrom);
 }
 
 /** Equal texts: nodes at the two places see the cluster alike. There are no more texts than its own places tell apart. */
-export function viewFrom(cluster: ClusterIr, from: Place): string {
+function viewFrom(cluster: ClusterIr, from: Place): string {
   return priorities(from, roomsOf(cluster)).join();
 }
 
@@ -49,7 +46,7 @@ function roomsOf({ endpoints }: ClusterIr): Room[] {
   const rooms = new Map<string, Room>();
   for (const endpoint of endpoints) {
     const { place, tier = 0 } = endpoint;
-    const key = `${place ? `${place.region}\n${place.zone}\n${place.room}` : ''}\n${String(tier).padStart(6, '0')}`;
+    const key = `${placeKey(place)}\n${String(tier).padStart(6, '0')}`;
     const room = rooms.get(key);
     if (room) room.endpoints.push(endpoint);
     else rooms.set(key, { place, tier, endpoints: [endpoint] });
@@ -57,7 +54,20 @@ function roomsOf({ endpoints }: ClusterIr): Room[] {
   return [...rooms].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, room]) => room);
 }
 
-function lbEndpoint(
+/** The rooms with their priorities as seen `from` a place, the first priority first. */
+export function roomsFrom(cluster: ClusterIr, from: Place): (Room & { readonly priority: number })[] {
+  const rooms = roomsOf(cluster);
+  const order = priorities(from, rooms);
+  return rooms.map((room, i) => ({ ...room, priority: order[i] ?? 0 })).sort((a, b) => a.priority - b.priority);
+}
+
+/** Equal for equal places. */
+export function placeKey(place: Place | undefined): string {
+  return place ? `${place.region}\n${place.zone}\n${place.room}` : '';
+}
+
+/** One host. */
+export function lbEndpoint(
   { discovery }: ClusterIr,
   { host, port, weight, hostname = discovery === 'dns' ? host : undefined }: EndpointIr,
 ): MessageInitShape<typeof LbEndpointSchema> {
@@ -68,13 +78,14 @@ function lbEndpoint(
       value: {
         // The name for SNI (auto_host_sni); the Host header is the client's or the API's.
         ...(hostname !== undefined && { hostname }),
-        address: {
-          address: {
-            case: 'socketAddress',
-            value: { address: host, portSpecifier: { case: 'portValue', value: port } },
-          },
-        },
+        address: { address: { case: 'socketAddress', value: socketAddress(host, port) } },
       },
     },
   };
 }
+
+/** A host, by address or name, and its port. */
+export const socketAddress = (address: string, port: number) => ({
+  address,
+  portSpecifier: { case: 'portValue' as const, value: port },
+});

@@ -1,3 +1,4 @@
+import { BY_NAME } from '../ads/resource.js';
 import type { ClusterIr } from '../ir/cluster.js';
 import type { GroupIr, RouteIr } from '../ir/group.js';
 
@@ -15,6 +16,12 @@ export const scopeName = (host: string): string => host;
 
 /** Name of the cluster and of its endpoints: its id. */
 export const clusterName = (cluster: Pick<ClusterIr, 'id'>): string => cluster.id;
+
+/**
+ * What gRPC clients ask for to reach a cluster: name of its Listener, its Cluster and its endpoints alike. Made of the cluster's
+ * name, because people write it into the targets of their programs.
+ */
+export const grpcName = (cluster: Pick<ClusterIr, 'name'>): string => `${BY_NAME}${cluster.name}`;
 
 /** Name of an API's route: its id. */
 export const routeName = (route: RouteIr): string => route.apiId;

@@ -3,14 +3,14 @@ import { ClusterSchema } from '../../gen/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterLoadAssignmentSchema } from '../../gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '../../gen/envoy/config/listener/v3/listener_pb.js';
 import { ScopedRouteConfigurationSchema } from '../../gen/envoy/config/route/v3/scoped_route_pb.js';
-import { placed, type Resource, type ResourceName, resource, TYPE } from '../ads/resource.js';
+import { type Resource, type ResourceName, resource, TYPE } from '../ads/resource.js';
 import type { ClusterIr } from '../ir/cluster.js';
 import type { FleetIr } from '../ir/fleet.js';
 import type { GroupIr } from '../ir/group.js';
 import type { Place } from '../ir/place.js';
 import { clusterOf } from './cluster.js';
 import { encoded } from './encoded.js';
-import { isEverywhereAlike, loadAssignment, viewFrom } from './endpoint.js';
+import { loadAssignment, varying } from './endpoint.js';
 import { listenerOf } from './listener.js';
 import { clusterName, routeConfigurationName, scopeName } from './names.js';
 import { routeConfiguration } from './route-configuration.js';
@@ -58,11 +58,6 @@ export function clusterResources(cluster: ClusterIr, home?: Place): Resource[] {
 export function endpointResource(cluster: ClusterIr, home?: Place): Resource {
   const base = encoded(TYPE.endpoint, clusterName(cluster), ClusterLoadAssignmentSchema, loadAssignment(cluster, home));
   return varying(cluster, base, (from) => toBinary(ClusterLoadAssignmentSchema, loadAssignment(cluster, from)));
-}
-
-/** `base`, which tells all endpoints and where they stand, and what other places make of it. */
-function varying(cluster: ClusterIr, base: Resource, bytesFrom: (place: Place) => Uint8Array): Resource {
-  return isEverywhereAlike(cluster) ? base : placed(base, (place) => viewFrom(cluster, place), bytesFrom);
 }
 
 /** What Envoys are told of their fleet: its listeners. They do not change when groups, clusters or endpoints do. */
