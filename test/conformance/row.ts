@@ -76,12 +76,12 @@ export class Bench {
   async idle(client: XdsClient, ignored: (response: Response) => boolean = () => false): Promise<void> {
     const name = `fence-${this.#fences.length}`;
     this.#fences.push(name);
-    this.publish([made(TYPE.secret, name, 'x')]);
-    client.send({ type: TYPE.secret, names: client.variant === 'delta' ? [name] : this.#fences });
+    this.publish([made(TYPE.policy, name, 'x')]);
+    client.send({ type: TYPE.policy, names: client.variant === 'delta' ? [name] : this.#fences });
     for (;;) {
       const response = await client.next();
       if (ignored(response)) client.ack(response);
-      else if (response.type !== TYPE.secret) throw new Error(`not idle: ${JSON.stringify(response)}`);
+      else if (response.type !== TYPE.policy) throw new Error(`not idle: ${JSON.stringify(response)}`);
       if (response.resources.some((r) => r.text.startsWith(`${name} `))) return;
     }
   }

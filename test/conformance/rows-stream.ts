@@ -1,7 +1,12 @@
 import { status } from '@grpc/grpc-js';
 import { expect } from 'vitest';
 import { TYPE } from '../../src/core/ads/resource.js';
+import { AdsServer } from '../../src/wire/ads-server.js';
+import { KEEPALIVE } from '../../src/wire/ads-service.js';
+import { onCleanup } from '../support/cleanup.js';
 import { until } from '../support/until.js';
+import { NODE_PING_MS } from './keepalive.js';
+import { RawStream } from './raw-stream.js';
 import { BOTH, clusters, endpoints, FLEET, made, names, type Row } from './row.js';
 
 /** Streams and the handling of requests. */
@@ -96,9 +101,9 @@ export const STREAM_ROWS: readonly Row[] = [
       }
       t.publish(clusters('a'));
       expect(names(await one.next(TYPE.cluster))).toEqual(['a']);
-      t.publish([made(TYPE.secret, 'far', '1')], [], 'acme/other');
-      two.send({ type: TYPE.secret, names: ['far'] });
-      expect(names(await two.next(TYPE.secret))).toEqual(['far']);
+      t.publish([made(TYPE.policy, 'far', '1')], [], 'acme/other');
+      two.send({ type: TYPE.policy, names: ['far'] });
+      expect(names(await two.next(TYPE.policy))).toEqual(['far']);
     },
   },
   {
@@ -195,6 +200,25 @@ export const STREAM_ROWS: readonly Row[] = [
       hostile.raw(Buffer.from([0xff, 0xff, 0xff, 0xff, 0x01]));
       expect((await hostile.end()).code).toBe(status.INVALID_ARGUMENT);
       await t.idle(t.client());
+    },
+  },
+  {
+    id: 'X13',
+    what: 'a stream without a word lives on: pings go both ways, more than in ten minutes, and nobody is told to go away',
+    variants: BOTH,
+    async run(t) {
+      const server = await AdsServer.start({ host: '127.0.0.1', port: 0, keepaliveMs: 20 });
+      onCleanup(() => server.close());
+      server.publish(FLEET, { upserts: clusters('a'), removals: [] });
+      const stream = new RawStream(server.port, t.variant, { id: 'silent', cluster: FLEET });
+      stream.ask(TYPE.cluster);
+      await until(() => stream.texts.includes('a 1'), { what: 'the first response' });
+      const pings = 600_000 / Math.min(...NODE_PING_MS);
+      for (let i = 0; i < pings; i++) await stream.ping();
+      await until(() => stream.pings >= 600_000 / KEEPALIVE['grpc.keepalive_time_ms'], { what: "the server's pings" });
+      expect([stream.goneAway, stream.closed]).toEqual([false, false]);
+      server.publish(FLEET, { upserts: clusters('b'), removals: [] });
+      await until(() => stream.texts.includes('b 1'), { what: 'a change, after all that silence' });
     },
   },
   {

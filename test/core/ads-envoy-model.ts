@@ -63,7 +63,7 @@ export class EnvoyModel {
     readonly variant: 'delta' | 'sotw',
     now: number,
     /** Make-before-break is watched; off once the test lets bounds in time expire. */
-    public strict = variant === 'delta',
+    public strict = true,
   ) {
     for (const type of [TYPE.cluster, TYPE.endpoint, TYPE.listener, TYPE.route, TYPE.scope])
       this.has.set(type, new Map());

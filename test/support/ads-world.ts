@@ -12,6 +12,15 @@ import { freePort } from './ports.js';
 import { tmpDir } from './tmp.js';
 import { until } from './until.js';
 
+const NODE_TOKEN = 'token-of-the-nodes';
+
+export interface WorldOptions {
+  /** Worker threads of Envoy; default 2. */
+  readonly concurrency?: number;
+  /** How many requests Envoy sends its controller: so many at once, then so many a second. Default: any number. */
+  readonly rateLimit?: { readonly max_tokens: number; readonly fill_rate: number };
+}
+
 /** A real Envoy over ADS: definitions go in as resolved ones, requests go through. */
 export class AdsWorld {
   readonly events: AdsEvent[] = [];
@@ -29,21 +38,22 @@ export class AdsWorld {
   }
 
   /** Envoy is started; there is no ADS server yet. */
-  static async start(concurrency = 2): Promise<AdsWorld> {
+  static async start(options: WorldOptions = {}): Promise<AdsWorld> {
     const [adsPort, port] = [await freePort(), await freePort()];
-    const envoy = await startEnvoy({
-      bootstrapYaml: bootstrap({
-        nodeId: 'envoy-1',
-        nodeCluster: 'test/edge',
-        adsAddress: '127.0.0.1',
-        adsPort,
-        edgeSocket: 'authz.sock',
-        adminAddress: '127.0.0.1',
-        adminPort: 0,
-      }),
-      cwd: tmpDir(),
-      concurrency,
-    });
+    const made = bootstrap({
+      nodeId: 'envoy-1',
+      nodeCluster: 'test/edge',
+      adsAddress: '127.0.0.1',
+      adsPort,
+      edgeSocket: 'authz.sock',
+      adminAddress: '127.0.0.1',
+      adminPort: 0,
+    }) as { dynamic_resources: { ads_config: Record<string, unknown> & { grpc_services: Record<string, unknown>[] } } };
+    const ads = made.dynamic_resources.ads_config;
+    if (options.rateLimit) ads.rate_limit_settings = options.rateLimit;
+    for (const service of ads.grpc_services)
+      service.initial_metadata = [{ key: 'authorization', value: `Bearer ${NODE_TOKEN}` }];
+    const envoy = await startEnvoy({ bootstrapYaml: made, cwd: tmpDir(), concurrency: options.concurrency ?? 2 });
     const world = new AdsWorld(adsPort, port, envoy);
     onCleanup(() => world.#server?.close());
     return world;
@@ -59,6 +69,7 @@ export class AdsWorld {
     this.#server = await AdsServer.start({
       host: '127.0.0.1',
       port: this.adsPort,
+      nodeToken: NODE_TOKEN,
       onEvent: (e) => this.events.push(e),
     });
     const server = this.#server;

@@ -89,6 +89,11 @@ export class Agenda {
     for (const id of [...(this.#heldOn.get(key(type, name)) ?? [])]) this.#release(id);
   }
 
+  /** As {@link touch}, of every name of a type. */
+  touchAll(type: string): void {
+    for (const [id, { on }] of [...this.#held]) if (on.type === type) this.#release(id);
+  }
+
   /** Items whose time has come are looked at again. Returns whether there were any. */
   tick(now: number): boolean {
     const due = [...this.#held].filter(([, held]) => held.until !== undefined && held.until <= now);

@@ -55,7 +55,9 @@ export function mayUpsert(view: StreamView, resource: Resource, item: Item, now:
         ? clusterReady(view, resource, need, item, now)
         : need.type === TYPE.route && resource.type === TYPE.scope
           ? routeReady(view, resource, need, item, now)
-          : GO;
+          : need.type === TYPE.secret
+            ? secretReady(view, resource, need)
+            : GO;
     if (verdict.kind !== 'go') return verdict;
   }
   return GO;
@@ -95,12 +97,31 @@ function clusterReady(view: StreamView, resource: Resource, need: ResourceName, 
   let since = item.since;
   if (sent?.resource?.version === desired.version) {
     if (sent.acked) return GO;
+    // Envoy asks for secrets once it has the endpoints, and is not warm before it has them too.
+    const missing = sent.resource.needs?.find(
+      ({ type, name }) => type === TYPE.secret && !holdings.inForce(type, name),
+    );
     const endpoints = holdings.inForce(TYPE.endpoint, need.name);
-    if (endpoints && endpoints.nonce > sent.nonce) return GO;
-    since = sent.at;
+    if (endpoints && endpoints.nonce > sent.nonce && !missing) return GO;
+    // With no secret to come it would be used without one: where something serves, that goes on.
+    if (missing && !table.get(missing.type, missing.name))
+      return hasOlder || !replaces ? GO : { kind: 'wait', on: missing, why: 'warming' };
+    const late =
+      missing && view.covers(missing.type, missing.name) ? holdings.statement(missing.type, missing.name) : sent;
+    since = Math.max(sent.at, late?.at ?? now);
   }
   const until = since + (replaces && !hasOlder ? GIVE_UP_MS : LATE_MS);
   return until <= now ? GO : { kind: 'wait', on: need, why: 'warming', until };
+}
+
+/**
+ * Whether what is in force may change to need this secret. A cluster that is new may come before its secret, and waits for
+ * it; one that serves would serve without it 15 s later (initial_fetch_timeout).
+ */
+function secretReady({ table, holdings }: StreamView, resource: Resource, need: ResourceName): Verdict {
+  const before = holdings.inForce(resource.type, resource.name);
+  if (!before || table.get(need.type, need.name) || holdings.inForce(need.type, need.name)) return GO;
+  return { kind: 'wait', on: need, why: 'warming' };
 }
 
 function endpointsRefused(view: StreamView, name: string, since: number | undefined): boolean {

@@ -5,17 +5,17 @@ export const TYPE = {
   policy: 'type.googleapis.com/paifang.v1.Policy',
   app: 'type.googleapis.com/paifang.v1.App',
   serviceKey: 'type.googleapis.com/paifang.v1.ServiceKey',
+  secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
   cluster: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
   endpoint: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
-  secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
   listener: 'type.googleapis.com/envoy.config.listener.v3.Listener',
   route: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
   scope: 'type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration',
 } as const;
 export type TypeUrl = (typeof TYPE)[keyof typeof TYPE];
 
-/** Types that hold secrets: only streams that proved to be an edge get them. */
-export const SECRET_TYPES: ReadonlySet<string> = new Set([TYPE.app, TYPE.serviceKey]);
+/** Types that hold secrets: only streams that proved to belong to the fleet get them. */
+export const SECRET_TYPES: ReadonlySet<string> = new Set([TYPE.app, TYPE.serviceKey, TYPE.secret]);
 
 /**
  * Resources whose names begin so are given only to who names them, never to who asks for all there is: Envoys neither see nor

@@ -273,10 +273,8 @@ export abstract class Session {
     const { type, name } = item;
     if (!this.view.covers(type, name)) return this.drop(item);
     let desired = this.desired(type, name);
-    if (!desired) {
-      if (item.answer) return 'absent';
-      return this.drop(item);
-    }
+    // That there is no such secret, Envoy would take for "go on without".
+    if (!desired) return item.answer && type !== TYPE.secret ? 'absent' : this.drop(item);
     // After a refused batch nobody knows which of its content the client took: what was in force before may be gone.
     const asked = item.force || item.answer || this.holdings.inDoubt(type, name);
     if (!asked && this.holdings.latest(type, name)?.version === desired.version) return this.drop(item);
@@ -396,5 +394,7 @@ export abstract class Session {
   #touch(type: string, name: string): void {
     this.agenda.touch(type, name);
     if (type === TYPE.endpoint) this.agenda.touch(TYPE.cluster, name);
+    // What waits for a cluster may in truth wait for its secret.
+    if (type === TYPE.secret) this.agenda.touchAll(TYPE.cluster);
   }
 }
