@@ -1,4 +1,5 @@
 import { fromBinary } from '@bufbuild/protobuf';
+import { BinaryReader } from '@bufbuild/protobuf/wire';
 import type { Place, Resource } from '../core/ads/resource.js';
 import type { Outgoing } from '../core/ads/session.js';
 import type { DeltaRequest } from '../core/ads/session-delta.js';
@@ -12,8 +13,9 @@ export interface Received<T> {
   readonly node: Node | undefined;
 }
 
-/** Decodes a DeltaDiscoveryRequest. Throws when the bytes are none. */
+/** Decodes a DeltaDiscoveryRequest. Throws when the bytes are none, or hold more than {@link refuseExcess} takes. */
 export function decodeDelta(bytes: Uint8Array): Received<DeltaRequest> {
+  refuseExcess(bytes);
   const message = fromBinary(DeltaDiscoveryRequestSchema, bytes);
   const request: DeltaRequest = {
     type: message.typeUrl,
@@ -21,26 +23,54 @@ export function decodeDelta(bytes: Uint8Array): Received<DeltaRequest> {
     unsubscribe: message.resourceNamesUnsubscribe,
     initialVersions: new Map(Object.entries(message.initialResourceVersions)),
     nonce: message.responseNonce,
-    ...(message.errorDetail && { error: message.errorDetail.message }),
+    ...(message.errorDetail && { error: readable(message.errorDetail.message, MOST_ERROR) }),
   };
   return { request, node: message.node };
 }
 
-/** Decodes a DiscoveryRequest. Throws when the bytes are none. */
+/** Decodes a DiscoveryRequest. Throws likewise. */
 export function decodeSotw(bytes: Uint8Array): Received<SotwRequest> {
+  refuseExcess(bytes);
   const message = fromBinary(DiscoveryRequestSchema, bytes);
   const request: SotwRequest = {
     type: message.typeUrl,
     names: message.resourceNames,
     nonce: message.responseNonce,
-    ...(message.errorDetail && { error: message.errorDetail.message }),
+    ...(message.errorDetail && { error: readable(message.errorDetail.message, MOST_ERROR) }),
   };
   return { request, node: message.node };
+}
+
+/** Parts of a request beside each other, names and versions above all. The largest proxies have some 60 000 names of a type. */
+const MOST_PARTS = 200_000;
+/** Bytes of one part: a node tells its extensions, an error repeats what is refused. */
+const LARGEST_PART = 2 << 20;
+/** Characters of an error that are kept; the reason stands at its beginning or at its end. */
+const MOST_ERROR = 16_384;
+
+/** Throws when a request is made of more parts, or larger ones, than any proxy sends: decoded, it would fill the memory. */
+function refuseExcess(bytes: Uint8Array): void {
+  const reader = new BinaryReader(bytes);
+  for (let parts = 1; reader.pos < reader.len; parts++) {
+    const [field, type] = reader.tag();
+    const began = reader.pos;
+    reader.skip(type, field);
+    if (parts > MOST_PARTS)
+      throw new Error(`it has more than ${MOST_PARTS} parts; a stream takes so many names at most`);
+    if (reader.pos - began > LARGEST_PART) throw new Error(`a part of it is larger than ${LARGEST_PART} bytes`);
+  }
+}
+
+/** Text of a node that may be shown and stored: at most `most` characters, the middle left out, and no control character but line ends. */
+export function readable(text: string, most: number): string {
+  const short = text.length <= most ? text : `${text.slice(0, most / 2)}…${text.slice(1 - most / 2)}`;
+  return short.replaceAll(/[\p{Cc}\p{Cs}]/gu, (character) => (/[\t\r\n]/.test(character) ? character : '\ufffd'));
 }
 
 /** Whether the first request of a stream tells of something the node has. False for bytes that are no request. */
 export function holdsSomething(bytes: Uint8Array, kind: 'delta' | 'sotw'): boolean {
   try {
+    refuseExcess(bytes);
     if (kind === 'sotw') return fromBinary(DiscoveryRequestSchema, bytes).versionInfo !== '';
     return Object.keys(fromBinary(DeltaDiscoveryRequestSchema, bytes).initialResourceVersions).length > 0;
   } catch {

@@ -197,7 +197,11 @@ export class AdsServer {
       return;
     }
     const refuse = (details: string) => call.emit('error', { code: status.UNAVAILABLE, details });
+    // A client that goes without a word is let go.
+    const unheard = () => call.end();
+    call.once('end', unheard);
     call.once('data', (first: Buffer) => {
+      call.off('end', unheard);
       call.pause();
       admit(holdsSomething(first, kind)).then(
         (reason) => {

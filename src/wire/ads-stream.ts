@@ -6,13 +6,16 @@ import { DeltaSession } from '../core/ads/session-delta.js';
 import { SotwSession } from '../core/ads/session-sotw.js';
 import type { EffectiveChange } from '../core/ads/table.js';
 import type { Node } from '../gen/envoy/config/core/v3/base_pb.js';
-import { decodeDelta, decodeSotw, encodeDelta, encodeSotw } from './ads-codec.js';
+import { decodeDelta, decodeSotw, encodeDelta, encodeSotw, readable } from './ads-codec.js';
 import type { AdsEvent, NodeRole, NodeStream, ResponseEvent, StreamInfo } from './ads-events.js';
 import type { Fleet } from './ads-fleet.js';
 
 /** Bytes and messages handed to gRPC and not yet taken by the client; beyond that only names pile up, in the session. */
 const WINDOW_BYTES = 1 << 20;
 const WINDOW_MESSAGES = 16;
+
+/** Characters of a node's id, and of other words it says of itself that are shown and stored. */
+const MOST_WORDS = 256;
 
 /** What an Envoy is to have whether or not it has asked yet: it subscribes step by step, by what it was told before. */
 const ENVOY_TYPES: ReadonlySet<string> = new Set([TYPE.cluster, TYPE.endpoint, TYPE.listener, TYPE.route, TYPE.scope]);
@@ -114,7 +117,7 @@ export class AdsStream implements NodeStream {
     const session = this.#session;
     const fleet = this.#fleet;
     if (!session || !this.#node || !fleet) return undefined;
-    const { region = '', zone = '', subZone = '' } = this.#node.locality ?? {};
+    const { region, zone, subZone } = localityOf(this.#node);
     const beside = besideOf(this.#node);
     return {
       stream: this.options.id,
@@ -210,6 +213,11 @@ export class AdsStream implements NodeStream {
 
   /** The first request names the node and with it the fleet. */
   #begin(node: Node | undefined): Session | undefined {
+    if (node && said(node.id) !== node.id) {
+      const message = `node.id has more than ${MOST_WORDS} characters, or one that cannot be shown.`;
+      this.fail(status.INVALID_ARGUMENT, `${message} Set a short name of letters and digits with --service-node.`);
+      return undefined;
+    }
     if (!node || node.id === '') {
       const message = 'The first request of a stream must carry node.id.';
       this.fail(status.INVALID_ARGUMENT, `${message} Set it with --service-node or in the bootstrap of Envoy.`);
@@ -294,7 +302,7 @@ function arriveSotw(bytes: Buffer): Arrived {
  * word about what it holds: it counts as known, so that it is told of removals.
  */
 function besideOf({ metadata }: Node): string | undefined {
-  return metadata?.role === 'edge' && typeof metadata.node === 'string' ? metadata.node : undefined;
+  return metadata?.role === 'edge' && typeof metadata.node === 'string' ? said(metadata.node) : undefined;
 }
 
 /** Where the node says that it stands; undefined when it says nothing. */
@@ -310,9 +318,21 @@ function roleOf({ metadata, userAgentName }: Node): NodeRole {
   return userAgentName === 'envoy' ? 'envoy' : 'other';
 }
 
+/** As {@link StreamInfo} has it. */
+function localityOf({ locality }: Node): StreamInfo['locality'] {
+  const { region = '', zone = '', subZone = '' } = locality ?? {};
+  return { region: said(region), zone: said(zone), subZone: said(subZone) };
+}
+
+/** A node's words, as they may be shown and stored. */
+function said(text: string): string {
+  return readable(text, MOST_WORDS);
+}
+
 function userAgent(node: Node): string {
-  const { userAgentVersionType: version, userAgentName: name } = node;
-  if (version.case === 'userAgentVersion') return `${name} ${version.value}`;
+  const { userAgentVersionType: version } = node;
+  const name = said(node.userAgentName);
+  if (version.case === 'userAgentVersion') return `${name} ${said(version.value)}`;
   const number = version.value?.version;
   return number ? `${name} ${number.majorNumber}.${number.minorNumber}.${number.patch}` : name;
 }

@@ -25,6 +25,9 @@ const BATCHED: ReadonlySet<string> = new Set([TYPE.policy, TYPE.app, TYPE.servic
 /** Size at which a batch is closed, in bytes; below the 4 MiB that gRPC clients take by default. */
 const BATCH_BYTES = 3 << 20;
 
+/** Names of a type that one stream may want; the largest proxies want some 60 000. */
+const MOST_NAMES = 200_000;
+
 const NO_BYTES = new Uint8Array();
 
 /** A stream of DeltaAggregatedResources. */
@@ -40,6 +43,10 @@ export class DeltaSession extends Session {
     const { subscription, type, first } = opened;
     const settled = this.#settle(type, request, now);
     const change = subscription.delta(request.subscribe, request.unsubscribe);
+    if (subscription.names.size > MOST_NAMES) {
+      const message = `The stream wants more than ${MOST_NAMES} names of ${type}.`;
+      return { settled, refusal: { code: 'RESOURCE_EXHAUSTED', message } };
+    }
     this.leave(type, change);
     if (first && request.initialVersions.size === 0) this.triedAgain.add(type);
     if (first) this.#bring(type, request.initialVersions, now);

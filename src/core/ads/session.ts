@@ -33,7 +33,7 @@ export interface Settled {
 
 /** Why the stream must end. */
 export interface Ending {
-  readonly code: 'INVALID_ARGUMENT' | 'PERMISSION_DENIED';
+  readonly code: 'INVALID_ARGUMENT' | 'PERMISSION_DENIED' | 'RESOURCE_EXHAUSTED';
   readonly message: string;
 }
 
