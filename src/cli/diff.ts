@@ -1,8 +1,11 @@
 import type { Command } from 'commander';
+import type { Diagnostic } from '../core/diagnostic.js';
+import type { Definitions, Spec } from '../core/model/definitions.js';
+import { KINDS, PLURAL } from '../core/model/kind.js';
 import { AdminClient, type ServerOptions, withServer, workspaceOf } from './admin.js';
-import { difference, printDifference } from './difference.js';
+import { difference, type ObjectChange, printDifference } from './difference.js';
 import { EXIT } from './exit.js';
-import { heldBy, releaseOf } from './resources.js';
+import { heldBy, printFindings, releaseOf } from './resources.js';
 import { action, json, report } from './terminal.js';
 
 interface DiffOptions extends ServerOptions {
@@ -22,7 +25,7 @@ export function addDiff(program: Command): void {
     .option('--no-prune', 'ignore what only the workspace holds')
     .summary('show how a file and a workspace differ')
     .description(
-      'Shows what would have to change for the workspace to hold exactly what the file says. Changes nothing.',
+      'Shows what would have to change for the workspace to hold exactly what the file says, and, on standard error, what compiling that would find fault with in what differs. Changes nothing.',
     )
     .addHelpText(
       'after',
@@ -58,7 +61,33 @@ async function diff(options: DiffOptions) {
   const workspace = workspaceOf(options, { name: options.filename, ...definitions });
   const held = await heldBy(new AdminClient(options), workspace, release);
   const changes = difference(held, definitions, { prune: options.prune });
-  if (options.json) json({ workspace, release: release ?? null, same: changes.length === 0, changes });
-  else if (changes.length > 0 && !options.quiet) printDifference(changes);
+  const diagnostics = await findings(workspace, held, definitions, changes);
+  if (options.json) json({ workspace, release: release ?? null, same: changes.length === 0, changes, diagnostics });
+  else if (changes.length > 0 && !options.quiet) {
+    printDifference(changes);
+    printFindings(diagnostics);
+  }
   return changes.length === 0 ? EXIT.ok : EXIT.finding;
+}
+
+/** What the compiler says of the objects that differ, in a workspace that holds what it does now and what the file says. */
+async function findings(
+  workspace: string,
+  held: Definitions,
+  wanted: Definitions,
+  changes: readonly ObjectChange[],
+): Promise<Diagnostic[]> {
+  if (changes.length === 0) return [];
+  const { compile } = await import('../core/compile.js');
+  const gone = new Set(changes.filter(({ change }) => change === 'deleted').map(({ kind, name }) => `${kind} ${name}`));
+  const union = Object.fromEntries(
+    KINDS.map((kind) => {
+      const specs = new Map<string, Spec>();
+      for (const spec of [...(held[PLURAL[kind]] ?? []), ...(wanted[PLURAL[kind]] ?? [])]) specs.set(spec.name, spec);
+      return [PLURAL[kind], [...specs.values()].filter(({ name }) => !gone.has(`${kind} ${name}`))];
+    }),
+  ) as Definitions;
+  const differs = new Set(changes.map(({ kind, name }) => `${kind} ${name}`));
+  const { diagnostics } = compile(union, { workspace });
+  return diagnostics.filter(({ object }) => object && differs.has(`${object.kind} ${object.name}`));
 }

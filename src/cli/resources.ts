@@ -1,3 +1,4 @@
+import type { Diagnostic } from '../core/diagnostic.js';
 import type { Definitions, Spec } from '../core/model/definitions.js';
 import { KINDS, type Kind, PLURAL } from '../core/model/kind.js';
 import type { AdminClient } from './admin.js';
@@ -52,6 +53,17 @@ export function printWarnings({ diagnostics }: Outcome): void {
   for (const { code, pointer, message, hint } of diagnostics) {
     note(`${paint('yellow', 'warning', process.stderr)} ${visible(`${code}: ${message}`)}`);
     note(paint('dim', `    ${visible(`${pointer ? `${pointer}: ` : ''}${hint ?? ''}`)}`, process.stderr));
+  }
+}
+
+/** Prints what the compiler found to standard error. */
+export function printFindings(diagnostics: readonly Diagnostic[]): void {
+  for (const { severity, code, path, object, message, hint } of diagnostics) {
+    const about = object ? `${object.kind} ${object.name}: ` : '';
+    note(
+      `${paint(severity === 'error' ? 'red' : 'yellow', severity, process.stderr)} ${visible(`${code}: ${about}${message}`)}`,
+    );
+    note(paint('dim', `    ${visible(`${path ? `${path}: ` : ''}${hint}`)}`, process.stderr));
   }
 }
 

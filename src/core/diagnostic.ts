@@ -76,6 +76,16 @@ export const DIAGNOSTICS = {
     summary:
       'DNS has no addresses for a name that the controller resolves; they join the cluster as soon as there are any.',
   },
+  'no-failover': {
+    severity: 'warning',
+    summary:
+      'The endpoints of a cluster stand in several places, but neither health check nor outlier detection lets Envoy leave ill ones.',
+  },
+  'open-around-guarded': {
+    severity: 'warning',
+    summary:
+      'An open pattern matches other spellings of the path of an API that asks for a signature, and leads to the same cluster.',
+  },
   'invalid-upstream': {
     severity: 'error',
     summary: 'An upstream combines clusters that cannot share the traffic of one API.',

@@ -198,6 +198,7 @@ describe('paifang diff', () => {
       changes: [
         { kind: 'api', name: 'weather', change: 'changed', fields: [{ path: '/description', after: 'sunny' }] },
       ],
+      diagnostics: [],
     });
   });
 });

@@ -7,7 +7,9 @@ import { byText } from './frozen.js';
 import { linkOf } from './group-content.js';
 import { checkMatches } from './matches.js';
 import { clustersOf, type Objects, type Owner, type StoredObject, serves, type Touched } from './objects.js';
+import { checkOpenPatterns } from './open-patterns.js';
 import { discoveryOf } from './resolve-cluster.js';
+import { checkRooms } from './rooms.js';
 
 /** Names that are listed in one message before "and n more". */
 const MOST_NAMED = 3;
@@ -24,7 +26,10 @@ export function findings(objects: Objects, touched: readonly Touched[], owners: 
     if (after) check.upserted(after, before);
     else check.removed(kind, name);
   }
-  for (const group of check.groups()) checkMatches(objects, group, check.isTouched, check.found);
+  for (const group of check.groups()) {
+    checkMatches(objects, group, check.isTouched, check.found);
+    checkOpenPatterns(objects, group, check.isTouched, check.found);
+  }
   for (const owner of owners) check.credentials(owner);
   return check.found;
 }
@@ -141,7 +146,9 @@ class Check {
 
   #cluster(cluster: StoredObject<'cluster'>, before: StoredObject<'cluster'> | undefined): void {
     const { name, spec } = cluster;
-    const registered = this.#objects.registered(name).length;
+    const places = this.#objects.registered(name).map(({ place }) => place);
+    this.found.push(...checkRooms(cluster, places));
+    const registered = places.length;
     if (registered > 0 && discoveryOf(spec) === 'dns') {
       const message = `${registered} endpoints are registered for the cluster "${name}", but its own are DNS names: the registered ones get no requests.`;
       this.#tell(cluster, 'unused-registration', '/endpoints', message, 'List IP addresses, or leave the list empty.');
