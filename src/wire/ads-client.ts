@@ -1,17 +1,12 @@
 import { create, fromBinary, type JsonObject, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import {
-  type ChannelCredentials,
-  Client,
-  type ClientDuplexStream,
-  credentials as grpcCredentials,
-  status,
-} from '@grpc/grpc-js';
+import { Client, type ClientDuplexStream, status } from '@grpc/grpc-js';
 import {
   DeltaDiscoveryRequestSchema,
   DeltaDiscoveryResponseSchema,
 } from '../gen/envoy/service/discovery/v3/discovery_pb.js';
 import { ADS, KEEPALIVE, MAX_MESSAGE_BYTES } from './ads-service.js';
-import { tokenMetadata } from './node-token.js';
+import { type ChannelSecurity, RenewedClient } from './channel-security.js';
+import { type TokenSource, tokenMetadata } from './node-token.js';
 
 export interface AdsSubscription {
   readonly type: string;
@@ -37,10 +32,10 @@ export interface AdsClientOptions {
   /** `host:port` of a controller. */
   readonly address: string;
   readonly node: { readonly id: string; readonly cluster: string; readonly metadata?: JsonObject };
-  /** Node token; needed for types that hold secrets. */
-  readonly token?: string;
+  /** Looked for at each stream; needed for types that hold secrets, unless a certificate names the fleet. */
+  readonly token?: TokenSource;
   /** Default: plain text. */
-  readonly credentials?: ChannelCredentials;
+  readonly security?: ChannelSecurity | undefined;
   readonly subscriptions: readonly AdsSubscription[];
   /** Takes an update. If it throws, the update is refused with the message of the error, and what was there stays. */
   onUpdate(update: AdsUpdate): void;
@@ -55,7 +50,7 @@ const LAST_RETRY_MS = 10_000;
  * up to 10 s, and tells the server what it holds so that only differences come.
  */
 export class AdsClient {
-  readonly #client: Client;
+  readonly #clients: RenewedClient<Client>;
   readonly #held = new Map<string, Map<string, string>>();
   readonly #asked = new Map<string, Set<string>>();
   /** Wildcard subscriptions whose first delivery on this stream is not complete. */
@@ -67,13 +62,18 @@ export class AdsClient {
   #closed = false;
 
   private constructor(private readonly options: AdsClientOptions) {
-    this.#client = new Client(options.address, options.credentials ?? grpcCredentials.createInsecure(), {
-      ...KEEPALIVE,
-      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-      'grpc.initial_reconnect_backoff_ms': 100,
-      'grpc.max_reconnect_backoff_ms': 5_000,
-      'grpc.use_local_subchannel_pool': 1,
-    });
+    this.#clients = new RenewedClient(
+      options.security,
+      (credentials, channel) =>
+        new Client(options.address, credentials, {
+          ...KEEPALIVE,
+          ...channel,
+          'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+          'grpc.initial_reconnect_backoff_ms': 100,
+          'grpc.max_reconnect_backoff_ms': 5_000,
+          'grpc.use_local_subchannel_pool': 1,
+        }),
+    );
     for (const { type, held } of options.subscriptions) this.#held.set(type, new Map(held));
   }
 
@@ -111,13 +111,13 @@ export class AdsClient {
     this.#closed = true;
     clearTimeout(this.#retry);
     this.#stream?.cancel();
-    this.#client.close();
+    this.#clients.close();
   }
 
   #connect(): void {
     const { path, requestSerialize, responseDeserialize } = ADS.delta;
     const metadata = tokenMetadata(this.options.token);
-    const stream = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+    const stream = this.#clients.get().makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
     this.#stream = stream;
     this.#incomplete.clear();
     let connected = false;

@@ -35,6 +35,7 @@ export function decodeSotw(bytes: Uint8Array): Received<SotwRequest> {
   const request: SotwRequest = {
     type: message.typeUrl,
     names: message.resourceNames,
+    version: message.versionInfo,
     nonce: message.responseNonce,
     ...(message.errorDetail && { error: readable(message.errorDetail.message, MOST_ERROR) }),
   };

@@ -1,5 +1,6 @@
 import type { HoldReason } from '../core/ads/agenda.js';
 import type { Resource } from '../core/ads/resource.js';
+import type { Identity } from './proof.js';
 
 /** Who a stream belongs to. */
 export interface StreamIdentity {
@@ -52,6 +53,8 @@ export interface StreamInfo extends StreamIdentity {
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   /** May have types that hold secrets. */
   readonly authorised: boolean;
+  /** How it proved who it is. */
+  readonly identity: Identity;
   readonly connectedAtMs: number;
   /** When it last sent anything. */
   readonly heardAtMs: number;

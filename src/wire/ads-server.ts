@@ -8,20 +8,23 @@ import type { AdsEvent, NodeStream, StreamInfo } from './ads-events.js';
 import { Fleet } from './ads-fleet.js';
 import { ADS, type AdsHandlers, KEEPALIVE, MAX_MESSAGE_BYTES } from './ads-service.js';
 import { AdsStream } from './ads-stream.js';
-import { presentsToken } from './node-token.js';
+import type { CertificateFiles } from './certificate-files.js';
+import { type Presented, type ProofRules, presentedBy } from './proof.js';
+import { TlsListener } from './tls-listener.js';
 
-export interface AdsServerOptions {
+/** Nodes that prove who they are may have types that hold secrets; without rules nobody may. */
+export interface AdsServerOptions extends ProofRules {
   /** Address to listen on, or `unix:` and the path of a socket. */
   readonly host: string;
   /** 0 = any free port; means nothing for a socket. */
   readonly port: number;
-  /** Streams that send it as `authorization: Bearer <token>` may have types that hold secrets. Without it nobody may. */
-  readonly nodeToken?: string;
   /** Default: plain text. */
-  readonly credentials?: ServerCredentials;
+  readonly tls?: TlsOptions;
   /** How often a connection is pinged, in ms; default as in {@link KEEPALIVE}. */
   readonly keepaliveMs?: number;
   onEvent?(event: AdsEvent): void;
+  /** Told of each connection and stream that is refused for lack of proof, or for claiming more than it proves. */
+  onRefused?(refused: RefusedPeer): void;
   /** Told of each change of a fleet before any stream is. Must return soon: all streams wait. */
   onPublish?(fleet: string, change: EffectiveChange, release: number | undefined): void;
   /**
@@ -31,6 +34,26 @@ export interface AdsServerOptions {
   admit?(holds: boolean): Promise<string | undefined>;
   /** Adds further services to the same port. */
   readonly services?: (server: Server) => void;
+}
+
+export interface TlsOptions {
+  /** Of this server; with a CA, clients are asked for certificates. */
+  readonly certificates: CertificateFiles;
+  /** Whether a client without one is refused. */
+  readonly demand: boolean;
+  /** A port on the same host that speaks plain text, for as long as nodes are moved. 0 = any free one. */
+  readonly plainPort?: number | undefined;
+}
+
+/** Somebody who was not let in. */
+export interface RefusedPeer {
+  readonly peer: string;
+  /** `handshake`: the connection was. */
+  readonly at: 'handshake' | 'unauthenticated' | 'denied';
+  /** Who it says that it is, if it got so far. Made up by the peer: of any length and content. */
+  readonly node?: string;
+  readonly fleet?: string;
+  readonly message: string;
 }
 
 /** How often held changes are looked at, in ms; bounds by time are as fine as this. */
@@ -53,6 +76,9 @@ export class AdsServer {
   private constructor(
     private readonly server: Server,
     readonly port: number,
+    /** The port that speaks plain text beside one that speaks TLS. */
+    readonly plainPort: number | undefined,
+    private readonly listener: TlsListener | undefined,
     private readonly options: AdsServerOptions,
   ) {
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
@@ -79,18 +105,28 @@ export class AdsServer {
     };
     server.addService(ADS, handlers);
     options.services?.(server);
-    const address = options.host.startsWith('unix:')
-      ? options.host
-      : options.host.includes(':')
-        ? `[${options.host}]:${options.port}`
-        : `${options.host}:${options.port}`;
-    const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(address, options.credentials ?? ServerCredentials.createInsecure(), (error, bound) => {
-        if (error) reject(new Error(`ADS cannot listen on ${address}: ${error.message}`, { cause: error }));
-        else resolve(bound);
-      });
+    const { tls, host, port } = options;
+    if (tls === undefined) {
+      ads = new AdsServer(server, await listenPlain(server, host, port), undefined, undefined, options);
+      return ads;
+    }
+    const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+    const listener = await TlsListener.start({
+      host,
+      port,
+      ...tls,
+      onConnection: (socket) => injector.injectConnection(socket),
+      onRefused: (peer, message) => options.onRefused?.({ peer, at: 'handshake', message }),
+    }).catch((error: Error) => {
+      throw new Error(`ADS cannot listen on ${addressOf(host, port)}: ${error.message}`, { cause: error });
     });
-    ads = new AdsServer(server, port, options);
+    try {
+      const plain = tls.plainPort === undefined ? undefined : await listenPlain(server, host, tls.plainPort);
+      ads = new AdsServer(server, listener.port, plain, listener, options);
+    } catch (error) {
+      listener.close();
+      throw error;
+    }
     return ads;
   }
 
@@ -172,6 +208,7 @@ export class AdsServer {
 
   async #close(): Promise<void> {
     clearInterval(this.#timer);
+    this.listener?.close();
     this.endStreams('The server is shutting down.');
     let timer: NodeJS.Timeout | undefined;
     const bound = new Promise<void>((resolve) => {
@@ -180,20 +217,20 @@ export class AdsServer {
     await Promise.race([new Promise<void>((resolve) => this.server.tryShutdown(() => resolve())), bound]);
     clearTimeout(timer);
     this.server.forceShutdown();
+    this.listener?.destroy();
   }
 
   #accept(call: ServerDuplexStream<Buffer, Buffer>, kind: 'delta' | 'sotw'): void {
-    const token = presentsToken(call.metadata, this.options.nodeToken);
-    if (token === 'wrong') {
-      call.emit('error', {
-        code: status.UNAUTHENTICATED,
-        details: 'The node token is wrong. Take the one this controller is configured with.',
-      });
+    const presented = presentedBy(call, this.options);
+    if ('refusal' in presented) {
+      const { code, message: details } = presented.refusal;
+      this.options.onRefused?.({ peer: call.getPeer(), at: 'unauthenticated', message: details });
+      call.emit('error', { code, details });
       return;
     }
     const { admit } = this.options;
     if (!admit) {
-      this.#open(call, kind, token === 'right');
+      this.#open(call, kind, presented);
       return;
     }
     const refuse = (details: string) => call.emit('error', { code: status.UNAVAILABLE, details });
@@ -211,7 +248,7 @@ export class AdsServer {
             return;
           }
           call.unshift(first);
-          this.#open(call, kind, token === 'right');
+          this.#open(call, kind, presented);
           call.resume();
         },
         (error: unknown) => refuse(String(error)),
@@ -219,12 +256,14 @@ export class AdsServer {
     });
   }
 
-  #open(call: ServerDuplexStream<Buffer, Buffer>, kind: 'delta' | 'sotw', authorised: boolean): void {
+  #open(call: ServerDuplexStream<Buffer, Buffer>, kind: 'delta' | 'sotw', presented: Presented): void {
     const stream = new AdsStream(call, kind, {
       id: ++this.#streamIds,
-      authorised,
+      presented,
       fleet: (key) => this.#fleets.get(key),
       onEvent: (event) => this.options.onEvent?.(event),
+      onDenied: (claim, message) =>
+        this.options.onRefused?.({ peer: call.getPeer(), at: 'denied', fleet: claim.fleet, node: claim.node, message }),
       onClosed: (closed) => this.#streams.delete(closed),
     });
     this.#streams.add(stream);
@@ -234,4 +273,20 @@ export class AdsServer {
     const now = performance.now();
     for (const stream of this.#streams) stream.tick(now);
   }
+}
+
+/** Binds plain text; resolves to the port. */
+function listenPlain(server: Server, host: string, port: number): Promise<number> {
+  const address = addressOf(host, port);
+  return new Promise<number>((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+      if (error) reject(new Error(`ADS cannot listen on ${address}: ${error.message}`, { cause: error }));
+      else resolve(bound);
+    });
+  });
+}
+
+function addressOf(host: string, port: number): string {
+  if (host.startsWith('unix:')) return host;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

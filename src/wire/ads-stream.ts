@@ -1,5 +1,6 @@
 import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { Held } from '../core/ads/agenda.js';
+import { type Claim, denial, told } from '../core/ads/identity.js';
 import { byNameOnly, type Place, type Resource, TYPE } from '../core/ads/resource.js';
 import type { RequestOutcome, ResourceStatus, Session, SessionOptions } from '../core/ads/session.js';
 import { DeltaSession } from '../core/ads/session-delta.js';
@@ -9,6 +10,7 @@ import type { Node } from '../gen/envoy/config/core/v3/base_pb.js';
 import { decodeDelta, decodeSotw, encodeDelta, encodeSotw, readable } from './ads-codec.js';
 import type { AdsEvent, NodeRole, NodeStream, ResponseEvent, StreamInfo } from './ads-events.js';
 import type { Fleet } from './ads-fleet.js';
+import { identityOf, type Presented } from './proof.js';
 
 /** Bytes and messages handed to gRPC and not yet taken by the client; beyond that only names pile up, in the session. */
 const WINDOW_BYTES = 1 << 20;
@@ -23,10 +25,13 @@ const ENVOY_TYPES: ReadonlySet<string> = new Set([TYPE.cluster, TYPE.endpoint, T
 /** What a stream needs of its server. */
 export interface AdsStreamOptions {
   readonly id: number;
-  readonly authorised: boolean;
+  /** What the call presented to prove who it is. */
+  readonly presented: Presented;
   /** The fleet of a node.cluster, if it is known. */
   fleet(key: string): Fleet | undefined;
   onEvent(event: AdsEvent): void;
+  /** It claims to be what its proofs do not cover, and is refused. */
+  onDenied(claim: Claim, message: string): void;
   onClosed(stream: AdsStream): void;
 }
 
@@ -129,7 +134,8 @@ export class AdsStream implements NodeStream {
       ...(beside !== undefined && { beside }),
       userAgent: userAgent(this.#node),
       locality: { region, zone, subZone },
-      authorised: this.options.authorised,
+      authorised: this.options.presented.authorised,
+      identity: identityOf(this.options.presented.proofs),
       connectedAtMs: performance.timeOrigin + this.#connectedAt,
       heardAtMs: performance.timeOrigin + this.#heardAt,
       backlog: session.backlog,
@@ -223,9 +229,18 @@ export class AdsStream implements NodeStream {
       this.fail(status.INVALID_ARGUMENT, `${message} Set it with --service-node or in the bootstrap of Envoy.`);
       return undefined;
     }
+    const beside = besideOf(node);
+    const claim: Claim = { fleet: node.cluster, node: node.id, ...(beside !== undefined && { beside }) };
+    // Before it is told whether there is such a fleet.
+    const denied = denial(this.options.presented.proofs, claim);
+    if (denied !== undefined) {
+      this.options.onDenied(claim, denied);
+      this.fail(status.PERMISSION_DENIED, denied);
+      return undefined;
+    }
     const fleet = this.options.fleet(node.cluster);
     if (!fleet) {
-      const message = `No fleet "${node.cluster}" is published here.`;
+      const message = `No fleet ${told(node.cluster)} is published here.`;
       const hint =
         'Set node.cluster to <workspace>/<fleet>, or publish that fleet: the node is let in when it tries again.';
       this.fail(status.NOT_FOUND, `${message} ${hint}`);
@@ -235,11 +250,10 @@ export class AdsStream implements NodeStream {
     this.#place = placeOf(node);
     this.#role = roleOf(node);
     this.#fleet = fleet;
-    const beside = besideOf(node);
     if (beside !== undefined) fleet.meet(beside);
     const session: SessionOptions = {
       table: fleet.table,
-      authorised: this.options.authorised,
+      authorised: this.options.presented.authorised,
       knownNode: fleet.meet(node.id),
       now: performance.now(),
       usedElsewhere: (type, name) => fleet.uses(type, name, this),

@@ -1,13 +1,13 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import {
   Client,
-  credentials,
   type Server,
   type ServerUnaryCall,
   type ServiceDefinition,
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
+import { denial } from '../core/ads/identity.js';
 import {
   type ShipRequest,
   ShipRequestSchema,
@@ -15,7 +15,9 @@ import {
   ShipResponseSchema,
 } from '../gen/paifang/v1/log_pb.js';
 import { KEEPALIVE, MAX_MESSAGE_BYTES } from './ads-service.js';
-import { presentsToken, tokenMetadata } from './node-token.js';
+import { type ChannelSecurity, RenewedClient } from './channel-security.js';
+import { type TokenSource, tokenMetadata } from './node-token.js';
+import { type ProofRules, presentedBy } from './proof.js';
 
 /** Stores one batch; resolves when its lines are safe. A batch may come again. */
 export type Collect = (batch: ShipRequest) => Promise<MessageInitShape<typeof ShipResponseSchema>>;
@@ -36,20 +38,26 @@ const LOG_COLLECTOR = {
 } as const satisfies ServiceDefinition;
 
 /**
- * Adds paifang.v1.LogCollector to a server. Only callers with the node token are heard; without a configured token none is.
- * A failing `collect` answers UNAVAILABLE, and the sender keeps its lines.
+ * Adds paifang.v1.LogCollector to a server. Only callers that prove who they are are heard, and only for the node and fleet the
+ * proof is for. A failing `collect` answers UNAVAILABLE, and the sender keeps its lines.
  */
-export function addLogService(server: Server, options: { collect: Collect; nodeToken: string | undefined }): void {
+export function addLogService(server: Server, { collect, ...rules }: { readonly collect: Collect } & ProofRules): void {
   server.addService(LOG_COLLECTOR, {
     ship: (call: ServerUnaryCall<ShipRequest, ShipResponse>, callback: sendUnaryData<ShipResponse>) => {
-      if (presentsToken(call.metadata, options.nodeToken) !== 'right') {
-        const details = 'Shipping access logs needs the node token as "authorization: Bearer <token>" metadata.';
-        callback({ code: status.UNAUTHENTICATED, details });
-        return;
-      }
-      options.collect(call.request).then(
+      const refuse = (code: status, details: string) => callback({ code, details });
+      const presented = presentedBy(call, rules);
+      if ('refusal' in presented) return refuse(presented.refusal.code, presented.refusal.message);
+      if (!presented.authorised)
+        return refuse(
+          status.UNAUTHENTICATED,
+          'Shipping access logs needs a client certificate that names the fleet, or the node token as "authorization: Bearer <token>" metadata.',
+        );
+      const { node, cluster: fleet } = call.request;
+      const denied = denial(presented.proofs, { fleet, node });
+      if (denied !== undefined) return refuse(status.PERMISSION_DENIED, denied);
+      collect(call.request).then(
         (response) => callback(null, create(ShipResponseSchema, response)),
-        (error: Error) => callback({ code: status.UNAVAILABLE, details: error.message }),
+        (error: Error) => refuse(status.UNAVAILABLE, error.message),
       );
     },
   });
@@ -61,14 +69,22 @@ export interface LogClient {
   close(): void;
 }
 
-/** A client of the LogCollector at `address` (`host:port`). Connects at the first batch, and again after a loss. */
-export function createLogClient(address: string, token: string | undefined): LogClient {
-  const client = new Client(address, credentials.createInsecure(), {
-    ...KEEPALIVE,
-    'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
-    'grpc.initial_reconnect_backoff_ms': 100,
-    'grpc.max_reconnect_backoff_ms': 5_000,
-  });
+/**
+ * A client of the LogCollector at `address` (`host:port`). Connects at the first batch, and again after a loss. Without
+ * `security` it speaks plain text.
+ */
+export function createLogClient(address: string, token: TokenSource, security?: ChannelSecurity): LogClient {
+  const clients = new RenewedClient(
+    security,
+    (credentials, options) =>
+      new Client(address, credentials, {
+        ...KEEPALIVE,
+        ...options,
+        'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+        'grpc.initial_reconnect_backoff_ms': 100,
+        'grpc.max_reconnect_backoff_ms': 5_000,
+      }),
+  );
   const { path, requestSerialize, responseDeserialize } = LOG_COLLECTOR.ship;
   return {
     ship: (batch) =>
@@ -76,19 +92,21 @@ export function createLogClient(address: string, token: string | undefined): Log
         const request = create(ShipRequestSchema, batch);
         const deadline = Date.now() + SHIP_TIMEOUT_MS;
         const metadata = tokenMetadata(token);
-        client.makeUnaryRequest(
-          path,
-          requestSerialize,
-          responseDeserialize,
-          request,
-          metadata,
-          { deadline },
-          (error, response) => {
-            if (response) resolve(response);
-            else reject(error ?? new Error('The collector gave no answer.'));
-          },
-        );
+        clients
+          .get()
+          .makeUnaryRequest(
+            path,
+            requestSerialize,
+            responseDeserialize,
+            request,
+            metadata,
+            { deadline },
+            (error, response) => {
+              if (response) resolve(response);
+              else reject(error ?? new Error('The collector gave no answer.'));
+            },
+          );
       }),
-    close: () => client.close(),
+    close: () => clients.close(),
   };
 }
