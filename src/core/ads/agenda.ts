@@ -14,6 +14,8 @@ export interface Item {
   readonly since: number;
   /** Has waited longer than it should and that was told. */
   late: boolean;
+  /** Of a scope: the route table it waits to be moved to, and since when, in ms. */
+  moving?: { readonly to: string; readonly since: number };
 }
 
 /** An item that must not be said yet. */

@@ -149,7 +149,9 @@ function routeReady(view: StreamView, scope: Resource, need: ResourceName, item:
     holdings.refused(need.type, need.name)?.version === desired.version
   )
     return { kind: 'wait', on: need, why: 'refused' };
-  const until = item.since + GIVE_UP_MS;
+  // Where it is to move may have changed while it was held: each place has a time of its own.
+  if (item.moving?.to !== need.name) item.moving = { to: need.name, since: now };
+  const until = item.moving.since + GIVE_UP_MS;
   if (until <= now) return GO;
   return { kind: 'introduce', on: need, until };
 }
