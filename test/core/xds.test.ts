@@ -208,6 +208,15 @@ describe('bootstrap', () => {
     ['as it is', {}],
     ['controller by name', { adsAddress: 'controller.internal' }],
     ['controller by IPv6 address', { adsAddress: '::1' }],
+    [
+      'DNS servers of its own',
+      {
+        dnsServers: [
+          { address: '127.0.0.1', port: 5353 },
+          { address: '::1', port: 53 },
+        ],
+      },
+    ],
     ['with everything', { locality: { region: 'r', zone: 'z', subZone: 's' }, maxConnections: 7, maxHeapBytes: 9 }],
   ])('%s is accepted by Envoy', async (_, more) => {
     const { ok, output } = await validate(bootstrap({ ...options, ...more }));

@@ -4,6 +4,7 @@ import type { ClusterSchema } from '../../gen/envoy/config/cluster/v3/cluster_pb
 import { Cluster_DiscoveryType as DiscoveryType } from '../../gen/envoy/config/cluster/v3/cluster_pb.js';
 import type { AddressSchema } from '../../gen/envoy/config/core/v3/address_pb.js';
 import { ApiConfigSource_ApiType as ApiType, ApiVersion } from '../../gen/envoy/config/core/v3/config_source_pb.js';
+import { CaresDnsResolverConfigSchema } from '../../gen/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js';
 import { HttpProtocolOptionsSchema } from '../../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { any, duration } from './any.js';
 import { ADS_SOURCE } from './config-source.js';
@@ -32,6 +33,8 @@ export interface BootstrapOptions {
   /** 0: the kernel chooses. */
   readonly adminPort: number;
   readonly locality?: { readonly region?: string; readonly zone?: string; readonly subZone?: string };
+  /** DNS servers for names that Envoy resolves itself, by IP address. Default: those of its machine. */
+  readonly dnsServers?: readonly { readonly address: string; readonly port: number }[];
   /** Connections from clients that all listeners together accept. Default 50,000. */
   readonly maxConnections?: number;
   /** Memory Envoy may use; beyond most of it clients are cut off and refused (9504). Default 2 GiB. */
@@ -113,6 +116,7 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
       ldsConfig: ADS_SOURCE,
     },
     staticResources: { clusters: [adsCluster(options), ...failoverClusters(options), edgeCluster(options)] },
+    ...(options.dnsServers?.length && { typedDnsResolverConfig: resolver(options.dnsServers) }),
     statsConfig: {
       statsMatcher: {
         statsMatcher: {
@@ -148,6 +152,17 @@ export function bootstrap(options: BootstrapOptions): JsonObject {
     },
   });
   return toJson(BootstrapSchema, message, { registry: REGISTRY, useProtoFieldName: true }) as JsonObject;
+}
+
+/** One for all clusters. No search list: a name means the same on every machine. */
+function resolver(servers: NonNullable<BootstrapOptions['dnsServers']>) {
+  return {
+    name: 'envoy.network.dns_resolver.cares',
+    typedConfig: any(CaresDnsResolverConfigSchema, {
+      resolvers: servers.map(({ address, port }) => tcp(address, port)),
+      dnsResolverOptions: { noDefaultSearchDomain: true },
+    }),
+  };
 }
 
 function adsCluster({ adsAddress, adsPort, failoverSocket }: BootstrapOptions): MessageInitShape<typeof ClusterSchema> {

@@ -22,6 +22,7 @@ import { HeaderMutationSchema as EarlyHeaderMutationSchema } from '../../gen/env
 import { LeastRequestSchema } from '../../gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.js';
 import { RoundRobinSchema } from '../../gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.js';
 import { WrrLocalitySchema } from '../../gen/envoy/extensions/load_balancing_policies/wrr_locality/v3/wrr_locality_pb.js';
+import { CaresDnsResolverConfigSchema } from '../../gen/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js';
 import { DownstreamConnectionsConfigSchema } from '../../gen/envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections_pb.js';
 import { FixedHeapConfigSchema } from '../../gen/envoy/extensions/resource_monitors/fixed_heap/v3/fixed_heap_pb.js';
 import { PreviousHostsPredicateSchema } from '../../gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.js';
@@ -32,6 +33,7 @@ import { HttpRequestHeaderMatchInputSchema } from '../../gen/envoy/type/matcher/
 /** Every message this room packs into an Any: with it, what Envoy is told can be written as JSON. */
 export const REGISTRY: Registry = createRegistry(
   BootstrapSchema,
+  CaresDnsResolverConfigSchema,
   DownstreamConnectionsConfigSchema,
   EarlyHeaderMutationSchema,
   ExpressionFilterSchema,
