@@ -30,7 +30,8 @@ const READINESS = operation({
   summary: 'Whether this controller can serve fleets',
   open: true,
   answers: health,
-  description: 'Stays UP without the database: fleets are then served from what is loaded, and must not be cut off.',
+  description:
+    'Stays UP without the database: fleets are then served from what is loaded, and must not be cut off. DOWN while a stored release does not compile here (component releases): an upgrade stops, and nodes and people go to a controller that can.',
 });
 const HEALTH = operation({
   method: 'GET',
@@ -138,7 +139,7 @@ export class HealthController {
 
   @Handles(READINESS)
   readiness() {
-    return answer(this.components(this.live.outage), ['ads']);
+    return answer(this.components(this.live.outage), ['ads', 'releases']);
   }
 
   @Handles(READYZ)
@@ -148,7 +149,7 @@ export class HealthController {
 
   @Handles(HEALTH)
   async health() {
-    return answer(this.components(await this.databaseFault()), ['ads', 'database', 'logStore']);
+    return answer(this.components(await this.databaseFault()), ['ads', 'database', 'logStore', 'releases']);
   }
 
   @Handles(LIVEZ)
@@ -182,7 +183,9 @@ export class HealthController {
 
   private components(databaseFault: string | undefined) {
     const { ads, canary } = this.serving;
+    const faults = this.live.states().flatMap(({ workspace, fault }) => (fault ? [`${workspace}: ${fault}`] : []));
     return {
+      releases: faults.length === 0 ? { status: 'UP' } : { status: 'DOWN', details: { reason: faults.join(' ') } },
       ads: ads ? { status: 'UP', details: { port: ads.port, streams: ads.streams().length } } : { status: 'DOWN' },
       database: databaseFault === undefined ? { status: 'UP' } : { status: 'DOWN', details: { reason: databaseFault } },
       logStore: {

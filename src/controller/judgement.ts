@@ -32,6 +32,8 @@ export class Hearing {
   readonly #asked = new Map<string, string | undefined>();
   readonly #began = performance.now();
   #attempts = 0;
+  /** What is stored and does not compile here: it is judged together with the publication, which may mend it. */
+  owed: Change | undefined;
 
   constructor(
     private readonly canary: Canary | undefined,

@@ -1,26 +1,25 @@
 import type { EntityManager } from 'typeorm';
 import type { Canary } from '../canary/canary.js';
 import { type Change, Compiler } from '../core/compile.js';
-import { hasErrors } from '../core/diagnostic.js';
 import type { Log } from '../logger.js';
-import { openCredentials } from '../store/credentials.js';
 import type { Notice } from '../store/notifications.js';
 import type { Ref } from '../store/objects.js';
 import { StoreUnavailable } from '../store/outage.js';
-import { changesBetween, groupReleases, type Version, versionsAt } from '../store/releases.js';
+import { changesBetween, groupReleases, versionsAt } from '../store/releases.js';
 import type { Store } from '../store/store.js';
 import type { WorkspaceRow } from '../store/tables.js';
 import type { Actor, WorkspaceTransaction } from '../store/transaction.js';
 import type { AdsServer } from '../wire/ads-server.js';
-import { credentialsOf, type Joined, joinedSince } from './joined.js';
+import { type Joined, joinedSince } from './joined.js';
 import { Adjourned, Hearing } from './judgement.js';
 import type { Metrics } from './metrics.js';
 import type { Names } from './names.js';
 import type { Outcome } from './outcome.js';
+import { credentialsFor, owedTo } from './owed.js';
 import { notFound } from './problem.js';
 import { Timeline } from './receipts/timeline.js';
 import type { Tracker } from './receipts/tracker.js';
-import { isStale, type Resident, type ResidentState, storedOf } from './resident.js';
+import { attempt, faultOf, isStale, type Resident, type ResidentState, storedOf } from './resident.js';
 import { Turns } from './turns.js';
 
 /**
@@ -61,7 +60,7 @@ export class Live {
       workspace: name,
       release: compiler.release,
       fleets: compiler.fleetKeys(),
-      ...(fault === undefined ? {} : { fault }),
+      ...(fault === undefined ? {} : { fault: fault.reason }),
     }));
   }
 
@@ -91,7 +90,8 @@ export class Live {
       this.names?.learn(workspace, questions, !dryRun),
     );
     let validatedAt: number | undefined;
-    const heard = async (tx: WorkspaceTransaction, compiler: Compiler) => {
+    const heard = async (tx: WorkspaceTransaction, compiler: Compiler, resident: Resident) => {
+      hearing.owed = resident.fault && (await this.owed(resident, tx.manager, tx.workspace.release));
       const done = await work(tx, compiler, hearing);
       validatedAt = tx.releasedAt;
       return done;
@@ -133,7 +133,7 @@ export class Live {
     workspace: string,
     actor: Actor,
     keep: boolean,
-    work: (tx: WorkspaceTransaction, compiler: Compiler) => Promise<T>,
+    work: (tx: WorkspaceTransaction, compiler: Compiler, resident: Resident) => Promise<T>,
     after: (result: T, resident: Resident) => R | Promise<R>,
     expected: readonly Ref[] = [],
   ): Promise<R> {
@@ -146,7 +146,7 @@ export class Live {
           async (tx): Promise<{ stale: true } | { stale: false; result: T }> => {
             if (isStale(resident, tx.workspace)) return { stale: true };
             await this.catchUp(resident, tx.manager, tx.workspace);
-            return { stale: false, result: await work(tx, resident.compiler) };
+            return { stale: false, result: await work(tx, resident.compiler, resident) };
           },
           (outcome) => keep && !outcome.stale,
           expected,
@@ -293,31 +293,35 @@ export class Live {
     });
   }
 
-  /** Applies, one by one, the releases that `resident` has not seen, then changed credentials. Call in the resident's turn. */
+  /**
+   * Applies, one by one, the releases that `resident` has not seen, then changed credentials. From one on that does not compile,
+   * they are tried as a whole, as often as another is published. Call in the resident's turn.
+   */
   private async catchUp(
     resident: Resident,
     manager: EntityManager,
     row: Pick<WorkspaceRow, 'release' | 'credentialsRevision'>,
   ): Promise<void> {
     const { compiler, name } = resident;
+    const { masterKey } = this.store;
     if (resident.fault === undefined && compiler.release < row.release) {
       for (const { number, upserts, removals } of await changesBetween(manager, name, compiler.release, row.release)) {
-        const owners = upserts.filter((version) => version.kind === 'app' || version.kind === 'cluster') as (Version & {
-          kind: 'app' | 'cluster';
-        })[];
-        const lists = owners.length > 0 ? await openCredentials(manager, this.store.masterKey, name, { owners }) : [];
-        this.apply(resident, {
-          release: number,
-          upserts: upserts.map(storedOf),
-          removals,
-          credentials: lists.map(credentialsOf),
-        });
+        const credentials = await credentialsFor(manager, masterKey, name, upserts);
+        this.apply(resident, { release: number, upserts: upserts.map(storedOf), removals, credentials });
+        // What comes after is judged together with it.
+        if (resident.fault) break;
       }
     }
+    if (resident.fault && resident.fault.upTo < row.release)
+      this.apply(resident, await this.owed(resident, manager, row.release));
     if (resident.credentials < row.credentialsRevision) {
       const { joined } = await joinedSince(manager, this.store.masterKey, name, resident.credentials);
       this.join(resident, joined, row.credentialsRevision);
     }
+  }
+
+  private owed(resident: Resident, manager: EntityManager, release: number): Promise<Change> {
+    return owedTo(resident, manager, this.store.masterKey, release);
   }
 
   /** Brings lists into force, of which `revision` is the newest. */
@@ -330,27 +334,30 @@ export class Live {
   /** Compiles what changed and tells the fleets. */
   private apply(resident: Resident, change: Change): void {
     const began = performance.now();
+    const { compiler, name } = resident;
     // Neither a full load nor a change of keys is a release.
-    const isRelease = change.groupReleases === undefined && change.release > resident.compiler.release;
-    const before = resident.compiler.fleetKeys();
-    const { diagnostics, fleets } = resident.compiler.apply(change);
-    if (hasErrors(diagnostics)) {
+    const isRelease = change.groupReleases === undefined && change.release > compiler.release;
+    const before = compiler.fleetKeys();
+    const { reasons, fleets } = attempt(compiler, change);
+    if (reasons.length > 0) {
       // Only what was judged good is stored: another version of the program must have stored it.
-      resident.fault = `release ${change.release} does not compile: ${diagnostics
-        .map((d) => d.message)
-        .slice(0, 3)
-        .join(' ')}`;
-      this.log.error('a stored release does not compile here; the one before it stays in force', {
-        workspace: resident.name,
-        release: change.release,
-        diagnostics,
+      const { release } = change;
+      resident.fault = faultOf(release, compiler.release, reasons);
+      this.log.error('what is stored does not compile here', {
+        workspace: name,
+        release,
+        reason: resident.fault.reason,
       });
       return;
+    }
+    if (resident.fault && change.release >= resident.fault.upTo) {
+      this.log.info('what is stored compiles again', { workspace: name, release: change.release });
+      resident.fault = undefined;
     }
     this.metrics.compiled(resident.name, change.release, (performance.now() - began) / 1000);
     if (this.ads === undefined) return;
     if (isRelease) this.tracker?.compiled(resident.name, change.release);
-    const after = new Set(resident.compiler.fleetKeys());
+    const after = new Set(compiler.fleetKeys());
     // Nodes of a fleet that is gone keep what they have: emptying them would turn a mistake into an outage.
     for (const key of before) if (!after.has(key)) this.ads.removeFleet(key);
     for (const [key, delta] of fleets) if (after.has(key)) this.ads.publish(key, delta, { release: change.release });

@@ -8,6 +8,7 @@ import type { Head } from '../store/tables.js';
 import type { Publication, WorkspaceTransaction } from '../store/transaction.js';
 import type { Hearing } from './judgement.js';
 import type { Judgement } from './outcome.js';
+import { onTop } from './owed.js';
 import { type Fault, faultsOf, invalidDefinitions } from './problem.js';
 import { referencesOf } from './references.js';
 
@@ -106,7 +107,7 @@ export async function release(
   about: { message: string; rollbackOf?: number; pointerOf: (ref: { kind: string; name: string }) => string },
 ): Promise<{ number: number | null; change?: Change; warnings: Fault[]; judgement?: Judgement }> {
   if (selection.upserts.length === 0 && selection.removals.length === 0) return { number: null, warnings: [] };
-  const change = await changeOf(tx, store, selection);
+  const change = onTop(await changeOf(tx, store, selection), hearing.owed);
   const unresolved = hearing.unresolved(change, compiler);
   const update = compiler.trial(change);
   const told = faultsOf([...update.diagnostics, ...unresolved], about.pointerOf);
@@ -127,12 +128,13 @@ export async function release(
   return { number, change, warnings: faults, ...(judgement && { judgement }) };
 }
 
-/** What compiler and Envoy say of `change`: Envoy is asked when the compiler finds no error. @throws Adjourned. */
+/** What compiler and Envoy say of `own`: Envoy is asked when the compiler finds no error. @throws Adjourned. */
 export async function judged(
-  change: Change,
+  own: Change,
   compiler: Compiler,
   hearing: Hearing,
 ): Promise<{ diagnostics: Diagnostic[]; judgement?: Judgement }> {
+  const change = onTop(own, hearing.owed);
   const unresolved = hearing.unresolved(change, compiler);
   const update = compiler.trial(change);
   const told = [...update.diagnostics, ...unresolved];

@@ -1,4 +1,5 @@
-import type { Compiler, StoredObject } from '../core/compile.js';
+import type { Change, Compiler, StoredObject, Update } from '../core/compile.js';
+import { type Diagnostic, hasErrors } from '../core/diagnostic.js';
 import type { Version } from '../store/releases.js';
 import type { WorkspaceRow } from '../store/tables.js';
 import type { Turns } from './turns.js';
@@ -12,8 +13,15 @@ export interface Resident {
   /** Revision of what is joined without a release that the compiler knows. */
   credentials: number;
   readonly turns: Turns;
-  /** Why a stored release could not be applied; it and later ones are not in force here. */
-  fault?: string;
+  /** A stored release that could not be applied; it and later ones are not in force here. */
+  fault?: Fault | undefined;
+}
+
+export interface Fault {
+  /** The newest release that was tried. */
+  upTo: number;
+  /** For people: what is wrong, and what to do. */
+  readonly reason: string;
 }
 
 export interface ResidentState {
@@ -21,6 +29,16 @@ export interface ResidentState {
   readonly release: number;
   readonly fleets: string[];
   readonly fault?: string;
+}
+
+/** What is to be told of a release that does not compile here. */
+export function faultOf(release: number, inForce: number, reasons: readonly string[]): Fault {
+  const what = reasons.slice(0, 3).join(' ');
+  const stays = inForce === 0 ? 'nothing of the workspace is in force here' : `release ${inForce} stays in force here`;
+  return {
+    upTo: release,
+    reason: `release ${release} does not compile here, so ${stays}: ${what} Mend and publish what is named, or run the version of Paifang that published it.`,
+  };
 }
 
 /** Whether the stored workspace is another one of the same name, or an older state of it (a restored backup). */
@@ -31,4 +49,18 @@ export function isStale(resident: Resident, row: Pick<WorkspaceRow, 'createdAt' 
 export function storedOf({ kind, name, id, spec, fromRelease }: Version): StoredObject {
   // What is stored was judged by its schema before.
   return { kind, name, id, spec, release: fromRelease } as unknown as StoredObject;
+}
+
+/** Applies `change`, if it can be: an error of the compiler itself, too, is one workspace's and no other's. */
+export function attempt(compiler: Compiler, change: Change): { reasons: string[]; fleets: Update['fleets'] } {
+  try {
+    const { diagnostics, fleets } = compiler.apply(change);
+    return { reasons: hasErrors(diagnostics) ? diagnostics.map(told) : [], fleets };
+  } catch (error) {
+    return { reasons: [String(error)], fleets: new Map() };
+  }
+}
+
+function told({ object, message }: Diagnostic): string {
+  return `${object ? `${object.kind} "${object.name}": ` : ''}${message}`;
 }
