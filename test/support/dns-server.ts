@@ -22,6 +22,8 @@ export interface DnsServer {
   readonly address: string;
   /** Questions so far, as `A name`. */
   readonly asked: string[];
+  /** When each of them came, by the monotonic clock. */
+  readonly askedAt: number[];
   /** From now on `name` (lower case, no final dot) is this; undefined: there is no such name. */
   set(name: string, zone: Zone | undefined): void;
   /** Does not answer any more, as a server that is gone, until told otherwise. */
@@ -37,6 +39,7 @@ const LARGEST_UDP = 1232;
 export async function startDnsServer(zones: Record<string, Zone> = {}): Promise<DnsServer> {
   const known = new Map(Object.entries(zones));
   const asked: string[] = [];
+  const askedAt: number[] = [];
   let muted = false;
   /** The answer, or nothing. */
   const answer = (message: Buffer, udp: boolean): Uint8Array | undefined => {
@@ -44,6 +47,7 @@ export async function startDnsServer(zones: Record<string, Zone> = {}): Promise<
     const question = query.questions?.[0];
     if (!question || muted) return undefined;
     asked.push(`${question.type} ${question.name}`);
+    askedAt.push(performance.now());
     const zone = known.get(question.name.toLowerCase());
     if (zone?.fault === 'silent') return undefined;
     if (zone?.fault === 'garbage') return Buffer.concat([message.subarray(0, 2), Buffer.from('no answer at all')]);
@@ -92,6 +96,7 @@ export async function startDnsServer(zones: Record<string, Zone> = {}): Promise<
     port,
     address: `127.0.0.1:${port}`,
     asked,
+    askedAt,
     set(name, zone) {
       if (zone) known.set(name, zone);
       else known.delete(name);
