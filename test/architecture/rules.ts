@@ -47,7 +47,7 @@ export const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'core/ir': ['core/secret:types'],
   'core/model': ['core/codes', 'core/diagnostic', 'core/secret'],
   'core/decision': ['core/ir:types', 'core/codes', 'core/secret', 'gen'],
-  'core/explain': ['core/model', 'core/ir', 'core/codes', 'core/accesslog', 'core/diagnostic'],
+  'core/explain': ['core/model', 'core/ir', 'core/codes', 'core/accesslog', 'core/diagnostic', 'core/xds'],
   'core/ads': [],
   'core/accesslog': [],
   'core/codes': [],

@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { compile } from '../../src/core/compile.js';
+import type { ClusterIr } from '../../src/core/ir/cluster.js';
 import type { ForwardIr, MockIr, RouteIr } from '../../src/core/ir/group.js';
 import type { ApiSpec, UpstreamSpec } from '../../src/core/model/api.js';
 import type { ClusterSpec } from '../../src/core/model/cluster.js';
 import type { Definitions } from '../../src/core/model/definitions.js';
 import { deriveId } from '../../src/core/model/name.js';
+import { clusterIdOf, clusterName } from '../../src/core/xds/names.js';
 
 const FLEET = { name: 'edge', listeners: [{ name: 'http', port: 80 }] };
 const CLUSTERS: ClusterSpec[] = [
@@ -200,6 +202,33 @@ describe('clusters', () => {
       maxEjectionPercent: 10,
     });
     expect(c?.tls).toEqual({});
+  });
+
+  it('are called by their id and how they are spoken to, unless that is plain HTTP/1.1 or Envoy resolves their names', () => {
+    const named = (more: Partial<ClusterSpec>) => {
+      const spec: ClusterSpec = { name: 'c', endpoints: [{ host: '10.0.0.1', port: 80 }], ...more };
+      const { clusters, groups } = gateway({ apis: [api()], clusters: [spec] });
+      const { action } = groups[0]?.routes[0] as RouteIr;
+      const [cluster] = clusters;
+      const name = clusterName(cluster as ClusterIr);
+      // Routes, and what finds the object behind a resource, know it by the same name.
+      expect(action.kind === 'forward' && action.clusters.map(clusterName)).toEqual([name]);
+      expect(clusterIdOf(name)).toBe(cluster?.id);
+      return name.slice(cluster?.id.length);
+    };
+    expect(named({})).toBe('');
+    expect(named({ protocol: 'http1', loadBalancing: 'random', connectTimeoutMs: 5 })).toBe('');
+    expect(named({ tls: {}, endpoints: [{ host: 'pods.internal', port: 443 }] })).toBe('');
+    const others = [
+      { tls: {} },
+      { tls: { sni: 'a.internal' } },
+      { protocol: 'http2' as const },
+      { protocol: 'http2' as const, tls: {} },
+    ];
+    const names = others.map(named);
+    expect(new Set(names).size).toBe(others.length);
+    for (const name of names) expect(name).toMatch(/^~[0-9a-f]{8}$/);
+    expect(others.map(named)).toEqual(names);
   });
 
   it('are only those that routes use, sorted by id', () => {

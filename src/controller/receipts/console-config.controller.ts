@@ -1,8 +1,10 @@
 import { Controller } from '@nestjs/common';
 import { Type } from 'typebox';
 import { type Resource, TYPE, type TypeUrl } from '../../core/ads/resource.js';
+import { linkOf } from '../../core/compile/group-content.js';
 import type { Compiler } from '../../core/compile.js';
 import type { Kind } from '../../core/model/kind.js';
+import { clusterName } from '../../core/xds/names.js';
 import { resourceJson } from '../../core/xds/resource-json.js';
 import { Live } from '../live.js';
 import { Checked, Handles, type InputOf, operation } from '../operation.js';
@@ -165,7 +167,9 @@ export class ConsoleConfigController {
 }
 
 /** Name of the resource that an object becomes. */
-function resourceName(type: ConsoleType, { compiler, id, spec }: Found): string {
+function resourceName(type: ConsoleType, { compiler, kind, name, id, spec }: Found): string {
+  const cluster = kind === 'cluster' ? compiler.find('cluster', name) : undefined;
+  if (cluster) return clusterName(linkOf(cluster));
   if (type !== 'Router') return id;
   return compiler.find('group', String(spec.group))?.id ?? '';
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { FleetIr } from '../ir/fleet.js';
 import type { GroupIr, RouteIr } from '../ir/group.js';
 import { clustersOf, type Objects, type StoredObject } from './objects.js';
+import { transportOf } from './resolve-cluster.js';
 import { bindRoute, byPrecedence, type ClusterLink, type RouteDraft, resolveRoute } from './resolve-route.js';
 
 /** A group, resolved as far as that is the same for all fleets. */
@@ -17,16 +18,24 @@ export interface GroupContent {
   readonly hash: string;
 }
 
+const links = new WeakMap<StoredObject<'cluster'>, ClusterLink>();
+
 /** What routes take from the cluster. */
-export function linkOf({ id, spec }: StoredObject<'cluster'>): ClusterLink {
-  return { id, signed: spec.authentication === 'secret' };
+export function linkOf(cluster: StoredObject<'cluster'>): ClusterLink {
+  const known = links.get(cluster);
+  if (known) return known;
+  const { id, spec } = cluster;
+  const transport = transportOf(spec);
+  const link = { id, ...(transport !== undefined && { transport }), signed: spec.authentication === 'secret' };
+  links.set(cluster, link);
+  return link;
 }
 
 /** Whether routes take from a cluster what they took before. */
 export function sameLink(before: StoredObject | undefined, after: StoredObject): boolean {
   if (before?.kind !== 'cluster' || after.kind !== 'cluster') return false;
   const [a, b] = [linkOf(before), linkOf(after)];
-  return a.id === b.id && a.signed === b.signed;
+  return a.id === b.id && a.transport === b.transport && a.signed === b.signed;
 }
 
 /** Resolves groups; remembers each route by the API and the cluster links that it was made of. */

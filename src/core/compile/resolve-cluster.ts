@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Answer } from '../ir/answer.js';
 import type { ClusterIr, EndpointIr } from '../ir/cluster.js';
 import { canonicalIp, ipVersion } from '../model/host.js';
@@ -22,9 +23,11 @@ export function resolveCluster(
 ): ClusterIr {
   const { healthCheck, outlierDetection, tls } = spec;
   const discovery = discoveryOf(spec);
+  const transport = transportOf(spec);
   return frozen<ClusterIr>({
     id,
     name,
+    ...(transport !== undefined && { transport }),
     protocol: spec.protocol ?? 'http1',
     discovery,
     endpoints: discovery === 'eds' ? joined(resolved(spec, answers), own(spec), registered) : joined(own(spec)),
@@ -56,6 +59,17 @@ export function resolveCluster(
     }),
     ...(tls && { tls: { ...tls } }),
   });
+}
+
+/**
+ * Short hash of the protocol and the TLS settings; undefined for HTTP/1.1 in plain text. Endpoints inside the cluster change
+ * with it at one stroke, and need none.
+ */
+export function transportOf(spec: Spec): string | undefined {
+  const { protocol = 'http1', tls } = spec;
+  if ((protocol === 'http1' && !tls) || discoveryOf(spec) === 'dns') return undefined;
+  const told = JSON.stringify([protocol, tls && [tls.sni ?? null, tls.caPem ?? null]]);
+  return createHash('sha256').update(told).digest('hex').slice(0, 8);
 }
 
 /** How Envoy learns of the endpoints: told by us, or by resolving their names. */

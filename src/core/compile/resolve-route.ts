@@ -12,6 +12,7 @@ import { resolveRewrite } from './resolve-rewrite.js';
 /** What routes take from a cluster. */
 export interface ClusterLink {
   readonly id: string;
+  readonly transport?: string;
   /** Requests to it are signed with its key. */
   readonly signed: boolean;
 }
@@ -72,7 +73,10 @@ function resolveForward(spec: ApiSpec, upstream: ForwardSpec, linkOf: (cluster: 
   return {
     kind: 'forward',
     clusters: weighted
-      .map(({ cluster, weight }) => ({ id: linkOf(cluster).id, weight }))
+      .map(({ cluster, weight }) => {
+        const { id, transport } = linkOf(cluster);
+        return { id, ...(transport !== undefined && { transport }), weight };
+      })
       .sort((a, b) => byText(a.id, b.id)),
     ...(rewrite && { rewrite }),
     ...(upstream.host !== undefined && { host: upstream.host }),

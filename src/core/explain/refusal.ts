@@ -1,5 +1,6 @@
 import { type Diagnostic, diagnostic, type ObjectRef, pointerSegment } from '../diagnostic.js';
 import type { Kind } from '../model/kind.js';
+import { clusterIdOf } from '../xds/names.js';
 
 /** A resource that Envoy refused. */
 export interface Refusal {
@@ -64,7 +65,7 @@ export function originsOf(refusal: Refusal, known: Known): Origin[] {
     }
     case 'Cluster':
     case 'ClusterLoadAssignment':
-      return origin('cluster', known.withId('cluster', refusal.name));
+      return origin('cluster', known.withId('cluster', clusterIdOf(refusal.name)));
     case 'Listener':
       return origin('fleet', known.find('fleet', refusal.fleet));
     default:

@@ -3,6 +3,8 @@ import type { Place } from './place.js';
 export interface ClusterIr {
   readonly id: string;
   readonly name: string;
+  /** Short hash of how its backends are spoken to; absent: HTTP/1.1 in plain text, or names that Envoy resolves. */
+  readonly transport?: string;
   readonly protocol: 'http1' | 'http2';
   /** eds: IP addresses, delivered as endpoints; dns: names, resolved by Envoy. */
   readonly discovery: 'eds' | 'dns';

@@ -41,7 +41,7 @@ export type SegmentIr =
 export interface ForwardIr {
   readonly kind: 'forward';
   /** Cluster ids and weights; one entry = all traffic. Sorted by id. */
-  readonly clusters: readonly { readonly id: string; readonly weight: number }[];
+  readonly clusters: readonly { readonly id: string; readonly transport?: string; readonly weight: number }[];
   /** How the path is rewritten; absent: as the client sent it. */
   readonly rewrite?: RewriteIr;
   readonly host?: string;

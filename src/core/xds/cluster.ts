@@ -32,6 +32,8 @@ export function clusterOf(cluster: ClusterIr, from?: Place): Cluster {
   const { maxConnections, maxPendingRequests, maxRequests, maxRetries } = cluster.circuitBreaker;
   return create(ClusterSchema, {
     name: clusterName(cluster),
+    // Metrics and logs tell the id, whatever the transport.
+    ...(cluster.transport !== undefined && { altStatName: cluster.id }),
     ...discoveryOf(cluster, from),
     connectTimeout: duration(cluster.connectTimeoutMs),
     lbPolicy: LB_POLICY[cluster.loadBalancing],

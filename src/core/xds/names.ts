@@ -14,8 +14,19 @@ export const routeConfigurationName = (group: GroupIr): string => group.id;
  */
 export const scopeName = (host: string): string => host;
 
-/** Name of the cluster and of its endpoints: its id. */
-export const clusterName = (cluster: Pick<ClusterIr, 'id'>): string => cluster.id;
+/**
+ * Name of the cluster and of its endpoints: its id, and how its backends are spoken to unless that is the usual way. Envoy
+ * gives new endpoints to the cluster in use and to its successor at once, under the one name they share: without a name of
+ * its own, a cluster that goes over to TLS would for a moment speak plain text to the new backends, or TLS to the old.
+ */
+export const clusterName = ({ id, transport }: Pick<ClusterIr, 'id' | 'transport'>): string =>
+  transport === undefined ? id : `${id}${TRANSPORT}${transport}`;
+
+/** No id holds it. */
+const TRANSPORT = '~';
+
+/** Id of the cluster of a name that {@link clusterName} made. */
+export const clusterIdOf = (name: string): string => name.split(TRANSPORT, 1)[0] as string;
 
 /**
  * What gRPC clients ask for to reach a cluster: name of its Listener, its Cluster and its endpoints alike. Made of the cluster's
