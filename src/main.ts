@@ -5,6 +5,8 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, Option } from 'commander';
 import { addClientCommands } from './cli/commands.js';
+import { addNodeToken, makeNodeToken, type NodeTokenOptions } from './cli/node-token.js';
+import { describeSettings } from './config/describe.js';
 import { ConfigError, loadConfig } from './config/load.js';
 import type { Config } from './config/schema.js';
 import type { Log } from './logger.js';
@@ -68,6 +70,8 @@ program
   )
   .action(async (name: string) => runToken(settings(), name));
 
+addNodeToken(program, (asked) => runNodeToken(settings(), asked));
+
 program
   .command('chdb', { hidden: true })
   .description('the embedded log store; started by the controller')
@@ -100,6 +104,7 @@ function integer(value: string): number | string {
 async function runUp(config: Config): Promise<void> {
   const [{ up, UpError }, { bootstrap }] = await Promise.all([import('./up/up.js'), import('./core/xds/bootstrap.js')]);
   const say = (line: string) => console.log(line);
+  refuseGuardedXds(config);
   say('Starting Paifang');
   let asked = false;
   const early = () => {
@@ -147,6 +152,8 @@ async function runController(config: Config): Promise<void> {
   const url = databaseUrl(config);
   const log = createLogger(config.log, 'controller');
   const dataDir = resolve(config.dataDir);
+  const { openAdsSecurity } = await import('./controller/ads-security.js');
+  const security = orFaults('ads', await openAdsSecurity(config.ads, log));
   const logStore = config.logStore.url
     ? external(config.logStore, config.logStore.url)
     : await embedded(join(dataDir, 'requests'), log);
@@ -158,6 +165,7 @@ async function runController(config: Config): Promise<void> {
     nodeToken: config.ads.nodeToken,
     admin: config.admin,
     ads: config.ads,
+    security,
     logStore: { ...logStore.access, retentionDays: config.logStore.retentionDays },
     canary: await canaryOf(config, log),
     dns: {
@@ -232,8 +240,10 @@ async function runEdge(config: Config): Promise<void> {
   const [{ startEdge }, { createLogger }] = await Promise.all([import('./edge/edge.js'), import('./logger.js')]);
   const log = createLogger(config.log, 'edge');
   const directory = resolve(config.edge.directory ?? join(config.dataDir, 'node'));
+  const { openControllerAccess } = await import('./edge/controller-access.js');
   const edge = await startEdge({
     ...config.edge,
+    ...orFaults('edge', await openControllerAccess(config.edge, log)),
     directory,
     dataDir: resolve(config.dataDir),
     nodeToken: config.ads.nodeToken,
@@ -258,6 +268,51 @@ async function runMigrate(config: Config): Promise<void> {
 async function runToken(config: Config, name: string): Promise<void> {
   const [{ makeAdminToken }, { createLogger }] = await Promise.all([import('./store/store.js'), import('./logger.js')]);
   console.log(await makeAdminToken(databaseUrl(config), name, createLogger(config.log, 'token')));
+}
+
+interface SettingFault {
+  readonly setting: string;
+  readonly message: string;
+}
+
+/** What was opened. @throws ConfigError with the faults there are instead, each under the name of its setting. */
+function orFaults<T extends object>(
+  section: string,
+  opened: T | { readonly faults: readonly SettingFault[] },
+): Exclude<T, { readonly faults: unknown }> {
+  if (!('faults' in opened)) return opened as Exclude<T, { readonly faults: unknown }>;
+  const names = new Map(describeSettings().map(({ key, env }) => [key, env]));
+  const faults = opened.faults as readonly SettingFault[];
+  throw new ConfigError(
+    faults.map(({ setting, message }) => {
+      const key = `${section}.${setting}`;
+      return { where: names.get(key) ?? key, message };
+    }),
+  );
+}
+
+/** `up` runs everything on loopback, where its Envoy and edge speak plain text. @throws ConfigError. */
+function refuseGuardedXds({ ads, edge }: Config): void {
+  const message = 'is for controllers and edges that are started by themselves, not for `paifang up`';
+  const set = [
+    ads.certificate !== undefined && 'certificate',
+    ads.plainPort !== undefined && 'plainPort',
+    ads.identity !== 'optional' && 'identity',
+  ].filter((setting) => setting !== false);
+  if (set.length > 0) orFaults('ads', { faults: set.map((setting) => ({ setting, message })) });
+  if (edge.controllerCa !== undefined) orFaults('edge', { faults: [{ setting: 'controllerCa', message }] });
+}
+
+async function runNodeToken(config: Config, asked: NodeTokenOptions): Promise<void> {
+  const { loadMasterKey, NODE_TOKEN_USE } = await import('./store/master-key.js');
+  const file = join(resolve(config.dataDir), 'master.key');
+  // A key that is made here would be one that no controller has.
+  if (config.keys.master === undefined && !existsSync(file))
+    throw new ConfigError([
+      { where: 'PAIFANG_MASTER_KEY', message: `is needed, or the file ${file}: those of the controllers` },
+    ]);
+  const masterKey = await loadMasterKey({ text: config.keys.master, file });
+  makeNodeToken(masterKey.derive(NODE_TOKEN_USE), asked);
 }
 
 function databaseUrl(config: Config): string {

@@ -17,6 +17,15 @@ interface Status {
     readonly fault?: string;
   }[];
   readonly nodes: readonly Node[];
+  readonly refused?: readonly RefusedPeer[];
+}
+interface RefusedPeer {
+  readonly peer: string;
+  readonly node: string | null;
+  readonly fleet: string | null;
+  readonly message: string;
+  readonly count: number;
+  readonly lastAt: string;
 }
 interface Node {
   readonly node: string;
@@ -31,14 +40,21 @@ interface Node {
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   readonly upSince: string;
   readonly replica: string;
+  readonly identity?: {
+    readonly by: 'certificate' | 'token' | 'shared-token' | 'none';
+    readonly expiresAt: string | null;
+  } | null;
 }
+
+/** Refused peers that are printed. */
+const MOST_REFUSED = 10;
 
 /** `paifang status`: how a controller and its nodes are. */
 export function addStatus(program: Command): void {
   withServer(program.command('status'))
     .summary('show how the controller and its nodes are')
     .description(
-      'Shows the controller, what it depends on, the release in force of each workspace, and the Envoys and edges of all controllers: the release each has in force, what it has yet to take (drift), since when it is up, and which are stuck, refuse something or have fallen silent, and why.',
+      'Shows the controller, what it depends on, the release in force of each workspace, and the Envoys and edges of all controllers: the release each has in force, what it has yet to take (drift), since when it is up, and which are stuck, refuse something or have fallen silent, and why. PROOF tells how a node proved who it is. Below are those that the controller did not let in.',
     )
     .addHelpText(
       'after',
@@ -81,6 +97,7 @@ async function status(options: ServerOptions): Promise<void> {
   line();
   if (body.nodes.length === 0) line('No node is connected.');
   else printNodes(body.nodes);
+  printRefused(body.refused ?? []);
 }
 
 /** A fleet with how many of its nodes are in step. */
@@ -88,6 +105,24 @@ function fleetLine(fleet: string, nodes: readonly Node[]): string {
   const own = nodes.filter((node) => node.fleet === fleet);
   if (own.length === 0) return fleet;
   return `${fleet} (${own.filter(({ state }) => state === 'in-step').length}/${own.length} in step)`;
+}
+
+/** How a node proved who it is, and until what day that holds. */
+function proofCell({ identity }: Node): string | undefined {
+  if (!identity) return undefined;
+  const name = identity.by === 'shared-token' ? 'shared token' : identity.by;
+  return identity.expiresAt === null ? name : `${name} until ${identity.expiresAt.slice(0, 10)}`;
+}
+
+function printRefused(refused: readonly RefusedPeer[]): void {
+  if (refused.length === 0) return;
+  line();
+  line('Not let in by this controller:');
+  for (const { peer, node, fleet, message, count, lastAt } of refused.slice(0, MOST_REFUSED)) {
+    const who = node === null ? peer : `${peer} as ${node} of ${fleet}`;
+    line(paint('yellow', visible(`${lastAt} ${who}, ${count === 1 ? 'once' : `${count} times`}: ${message}`)));
+  }
+  if (refused.length > MOST_REFUSED) line(`and ${refused.length - MOST_REFUSED} more, with --json`);
 }
 
 function printNodes(nodes: readonly Node[]): void {
@@ -105,6 +140,7 @@ function printNodes(nodes: readonly Node[]): void {
       { head: 'RELEASE', cell: (n) => n.release, right: true },
       { head: 'DRIFT', cell: (n) => n.drift, right: true },
       { head: 'UP SINCE', cell: (n) => n.upSince },
+      { head: 'PROOF', cell: proofCell },
       { head: 'CONTROLLER', cell: (n) => n.replica, flexible: true },
     ]),
   );

@@ -63,7 +63,46 @@ export const ConfigSchema = section(
         port: port(9876, 'PAIFANG_ADS_PORT', 'Port of the same.'),
         nodeToken: optionalSecret(
           'PAIFANG_NODE_TOKEN',
-          'Token edges present to be given App keys. Default: a file in dataDir, made at first start.',
+          'Token edges present to be given App keys. Default: a file in dataDir, made at first start. An edge may be given a token of its own instead (`paifang node-token`).',
+        ),
+        certificate: optionalText(
+          'PAIFANG_ADS_CERTIFICATE',
+          'PEM file with the certificate of this port and those between it and its CA: the port then speaks TLS 1.2 or newer only. Read again when it changes, as are key and CA.',
+        ),
+        key: optionalText('PAIFANG_ADS_KEY', 'PEM file with the private key of that certificate.'),
+        clientCa: optionalText(
+          'PAIFANG_ADS_CLIENT_CA',
+          'PEM file with the CAs of client certificates. Left out: clients are not asked for any.',
+        ),
+        clientCertificate: setting(
+          Type.Enum(['required', 'optional'], {
+            default: 'required',
+            description: 'With clientCa: whether clients without a certificate are refused in the handshake.',
+          }),
+          'PAIFANG_ADS_CLIENT_CERTIFICATE',
+        ),
+        trustDomain: optionalText(
+          'PAIFANG_ADS_TRUST_DOMAIN',
+          'Trust domain that URIs in client certificates must have to count. Left out: any that clientCa vouches for.',
+        ),
+        plainPort: Type.Optional(
+          setting(
+            Type.Integer({
+              minimum: 0,
+              maximum: 65_535,
+              description:
+                'Port beside a TLS port that speaks plain text, while nodes are moved. 0 takes any free port.',
+            }),
+            'PAIFANG_ADS_PLAIN_PORT',
+          ),
+        ),
+        identity: setting(
+          Type.Enum(['optional', 'required', 'bound'], {
+            default: 'optional',
+            description:
+              'Which nodes are heard. optional: all, but only those that prove who they are get keys. required: those with a certificate that names their fleet, a token of their own or the shared token. bound: the shared token alone is not enough.',
+          }),
+          'PAIFANG_ADS_IDENTITY',
         ),
       },
       'Where the controller serves xDS and collects logs.',
@@ -180,6 +219,23 @@ export const ConfigSchema = section(
         node: optionalText('PAIFANG_NODE', 'node.id of the Envoy this edge serves. Default: host name.'),
         cluster: text('default/default', 'PAIFANG_NODE_CLUSTER', '`<workspace>/<fleet>` of that Envoy.'),
         controller: text('127.0.0.1:9876', 'PAIFANG_CONTROLLER', "host:port of a controller's xDS."),
+        controllerCa: optionalText(
+          'PAIFANG_CONTROLLER_CA',
+          'PEM file with the CA of the certificates of controllers: the edge then speaks TLS to them. Read again when it changes, as are certificate and key.',
+        ),
+        controllerName: optionalText(
+          'PAIFANG_CONTROLLER_NAME',
+          'Name the certificate of a controller must bear. Default: the host of PAIFANG_CONTROLLER.',
+        ),
+        certificate: optionalText(
+          'PAIFANG_NODE_CERTIFICATE',
+          'PEM file with the certificate by which this node proves who it is.',
+        ),
+        key: optionalText('PAIFANG_NODE_KEY', 'PEM file with the private key of that certificate.'),
+        tokenFile: optionalText(
+          'PAIFANG_NODE_TOKEN_FILE',
+          'File with the token of this node, read at each connection. Default: node.token in dataDir, if there is one.',
+        ),
         directory: optionalText(
           'PAIFANG_EDGE_DIR',
           "Envoy's working directory: access.log is read here, sockets and digest log are made here. Default: dataDir/node.",

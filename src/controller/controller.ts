@@ -8,7 +8,7 @@ import { reasonOf } from '../core/explain/refusal.js';
 import { Dns, type DnsOptions } from '../discovery/dns.js';
 import type { Pace } from '../discovery/schedule.js';
 import type { Log } from '../logger.js';
-import { loadMasterKey } from '../store/master-key.js';
+import { loadMasterKey, NODE_TOKEN_USE } from '../store/master-key.js';
 import type { Notifications } from '../store/notifications.js';
 import { secretFile } from '../store/secret-file.js';
 import { openStore, type Store } from '../store/store.js';
@@ -16,6 +16,7 @@ import type { AdsEvent } from '../wire/ads-events.js';
 import { AdsServer } from '../wire/ads-server.js';
 import { AdminTokens } from './admin-guard.js';
 import { admission } from './admission.js';
+import type { AdsSecurity } from './ads-security.js';
 import { createApplication } from './application.js';
 import { EndpointSweep } from './endpoint-sweep.js';
 import { Live } from './live.js';
@@ -26,6 +27,7 @@ import { Inventory } from './receipts/inventory.js';
 import { Journal } from './receipts/journal.js';
 import { Receipts } from './receipts/receipts.js';
 import { Tracker } from './receipts/tracker.js';
+import { RefusedPeers } from './refused-peers.js';
 import { RequestLog, type RequestLogOptions } from './request-log.js';
 import { Serving } from './serving.js';
 import { VERSION } from './version.js';
@@ -48,6 +50,8 @@ export interface ControllerOptions {
   readonly adminToken?: string | undefined;
   readonly admin: { readonly host: string; readonly port: number };
   readonly ads: { readonly host: string; readonly port: number };
+  /** How that port is guarded ({@link openAdsSecurity}). Left out: it speaks plain text, and hears everybody. */
+  readonly security?: AdsSecurity | undefined;
   /** Left out: requests are neither stored nor asked for. */
   readonly logStore?: RequestLogOptions | undefined;
   /** Path of the Envoy that judges what is published before it is. Left out: nothing is judged. */
@@ -61,6 +65,8 @@ export interface Controller {
   /** http://host:port of the admin API. */
   readonly adminUrl: string;
   readonly adsPort: number;
+  /** Port beside it that speaks plain text, if there is one. */
+  readonly adsPlainPort?: number;
   /** The first admin token, only in the start that made it: it is stored as a hash. */
   readonly adminToken?: string;
   /** What edges must present. */
@@ -134,10 +140,25 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
         error: reasonOf(error),
       });
   };
+  const { host, port } = options.ads;
+  const { tls, ...rules } = options.security ?? {};
+  const proof = { ...rules, nodeToken, tokenKey: masterKey.derive(NODE_TOKEN_USE) };
+  const refused = new RefusedPeers(log);
+  serving.refused = refused;
+  if (tls) {
+    undo.push(async () => tls.certificates.close());
+    metrics.watchCertificate(() => tls.certificates.current.expiresAtMs);
+  }
   const ads = await AdsServer.start({
-    ...options.ads,
-    nodeToken,
-    services: (server) => requests.serve(server, nodeToken),
+    host,
+    port,
+    ...proof,
+    ...(tls && { tls }),
+    services: (server) => requests.serve(server, proof),
+    onRefused: (peer) => {
+      metrics.refused(peer.at);
+      refused.add(peer);
+    },
     admit: admission(live),
     onPublish: (fleet, change, release) => tracker.onPublish(fleet, change, release),
     onEvent: (event) => {
@@ -175,7 +196,8 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
   }
   const adminUrl = (await app.getUrl()).replace('[::1]', 'localhost');
   log.info('controller ready', { admin: adminUrl, ads: ads.port, workspaces: live.states().length });
-  return { adminUrl, adsPort: ads.port, nodeToken, ...(adminToken === undefined ? {} : { adminToken }) };
+  const plain = ads.plainPort === undefined ? {} : { adsPlainPort: ads.plainPort };
+  return { adminUrl, adsPort: ads.port, ...plain, nodeToken, ...(adminToken === undefined ? {} : { adminToken }) };
 }
 
 /** Hears of other replicas' commits and looks from time to time; returns how to stop. */

@@ -6,6 +6,7 @@ import { nameView, ResolvedName } from './names.controller.js';
 import { OpenApi } from './openapi.js';
 import { Answer, Handles, operation } from './operation.js';
 import { FleetNode, Inventory } from './receipts/inventory.js';
+import { RefusedView } from './refused-peers.js';
 import { RequestLog } from './request-log.js';
 import { Serving } from './serving.js';
 
@@ -112,6 +113,9 @@ const STATUS = operation({
           nodes: Type.Array(FleetNode, {
             description: 'Of all workspaces; those of other controllers as they were last known.',
           }),
+          refused: Type.Array(RefusedView, {
+            description: 'Who was not let in here since the start, the latest first; at most 100.',
+          }),
           streams: Type.Array(Type.Object({ node: Type.String(), fleet: Type.String() })),
           names: Type.Array(FailingName, {
             description: 'Names that DNS has no good answer for, over all controllers, the latest first, at most 100.',
@@ -176,6 +180,7 @@ export class HealthController {
       components: this.components(this.live.outage),
       workspaces: this.live.states(),
       nodes: this.inventory.nodes(),
+      refused: this.serving.refused?.view() ?? [],
       streams: ads?.streams() ?? [],
       names: (this.serving.names?.state().failing ?? []).map((row) => ({ workspace: row.workspace, ...nameView(row) })),
     };

@@ -47,6 +47,13 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  private readonly refusals = new Counter({
+    name: 'paifang_ads_refused_total',
+    help: 'Connections and streams that were not let in: handshake, unauthenticated or denied.',
+    labelNames: ['at'],
+    registers: [this.registry],
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.registry });
   }
@@ -74,6 +81,22 @@ export class Metrics {
       collect() {
         this.reset();
         for (const [fleet, count] of held()) this.set({ fleet }, count);
+      },
+    });
+  }
+
+  refused(at: string): void {
+    this.refusals.inc({ at });
+  }
+
+  /** From now on tells when the certificate of the xDS port ends. */
+  watchCertificate(expiresAtMs: () => number | undefined): void {
+    new Gauge({
+      name: 'paifang_ads_certificate_expires_seconds',
+      help: 'When the certificate of the xDS port ends, in seconds since 1970.',
+      registers: [this.registry],
+      collect() {
+        this.set((expiresAtMs() ?? 0) / 1000);
       },
     });
   }

@@ -4,6 +4,7 @@ import type { Log } from '../logger.js';
 import { LogCollector } from '../logs/collector.js';
 import { type LogStore, type LogStoreOptions, openLogStore } from '../logs/store.js';
 import { addLogService } from '../wire/log-service.js';
+import type { ProofRules } from '../wire/proof.js';
 import { Problem } from './problem.js';
 
 export type RequestLogOptions = Omit<LogStoreOptions, 'meaning'>;
@@ -43,9 +44,9 @@ export class RequestLog {
   }
 
   /** Takes lines from edges on the ADS port. */
-  serve(server: Server, nodeToken: string): void {
+  serve(server: Server, proof: ProofRules): void {
     addLogService(server, {
-      nodeToken,
+      ...proof,
       collect: async (shipment) => {
         if (!this.opened) throw new Error(this.fault ?? 'This controller has no log store.');
         return this.opened.collector.collect(shipment);

@@ -1,9 +1,12 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Log } from '../logger.js';
+import type { ChannelSecurity } from '../wire/channel-security.js';
 import { startAuthz } from './authz/authz.js';
+import { tokenSource } from './controller-access.js';
 import { Drill } from './drill.js';
+import { keepingSecret } from './lastgood/keeping-secret.js';
 import { FAILOVER_SOCKET, LastGood, type LastGoodStats } from './lastgood/last-good.js';
 import type { LogAgent, LogAgentStats } from './log/log-agent.js';
 import { startLogAgent } from './log-shipping.js';
@@ -22,9 +25,15 @@ export interface EdgeOptions {
   readonly controller: string;
   /** Envoy's working directory: the socket, the access log and the digest log are here. Made when missing. */
   readonly directory: string;
-  /** Where `node.token` is looked for when no token is given. */
+  /** Where `node.token` is looked for when no token is given, and `last-good.key` is kept when there is no shared one. */
   readonly dataDir: string;
   readonly nodeToken?: string | undefined;
+  /** File with the token of this node, read at each connection. */
+  readonly tokenFile?: string | undefined;
+  /** Path of the certificate of this node; with one no token is needed. It is used by way of `security`. */
+  readonly certificate?: string | undefined;
+  /** TLS to the controller ({@link openControllerAccess}). Default: plain text. */
+  readonly security?: ChannelSecurity | undefined;
   /** URL of Envoy's admin. */
   readonly envoyAdmin: string;
   /** Loopback ports of the node endpoints; 0 = any. */
@@ -92,13 +101,13 @@ const WARM_UP_CHECKS = 3000;
  * Starts the edge of one node: subscribes to policies, Apps and service keys, answers ext_authz on a Unix socket, ships the
  * access log, and serves the node endpoints. Holds no database; goes on with what it has when the controller is away, and
  * with what it had before if it is started then.
- * @throws Error when there is no node token, or a socket, port or file cannot be had.
+ * @throws Error when there is neither node token nor certificate, or a socket, port or file cannot be had.
  */
 export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const { log, cluster } = options;
   const node = options.node ?? hostname();
   mkdirSync(options.directory, { recursive: true, mode: 0o700 });
-  const token = options.nodeToken ?? tokenFromFile(options.dataDir);
+  const token = tokenSource(options);
   const tables = new EdgeTables();
   const closers: (() => Promise<void> | void)[] = [];
   const close = async () => {
@@ -172,7 +181,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     if (options.lastGood) {
       const { directory } = options;
       const controllerAnswers = () => subscription?.answers() ?? Promise.resolve(false);
-      const kept = await LastGood.start({ fleet: cluster, node, token, directory, log, tables, controllerAnswers });
+      const owner = { fleet: cluster, node, token: keepingSecret(token(), options.dataDir) };
+      const kept = await LastGood.start({ ...owner, directory, log, tables, controllerAnswers });
       lastGood = kept;
       closers.push(() => kept.close());
     }
@@ -199,13 +209,4 @@ function configState(subscription: Subscription | undefined, lastGood: LastGood 
   const inStep = subscription?.state().kind === 'synced';
   const until = lastGood?.goodUntilMs() ?? (inStep ? Date.now() : undefined);
   return { source, ageSeconds: until === undefined ? undefined : Math.max(0, Math.round((Date.now() - until) / 1000)) };
-}
-
-function tokenFromFile(dataDir: string): string {
-  const file = join(dataDir, 'node.token');
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch {
-    throw new Error(`No node token: set PAIFANG_NODE_TOKEN to that of the controller, or put it into ${file}.`);
-  }
 }

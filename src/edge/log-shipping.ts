@@ -11,11 +11,11 @@ const UNSTORED_FACTOR = 20;
 export async function startLogAgent(
   options: EdgeOptions,
   node: string,
-  token: string,
+  token: () => string | undefined,
   closers: (() => Promise<void> | void)[],
 ): Promise<LogAgent> {
   const { directory, rotateBytes, keepFiles, log } = options;
-  const client = createLogClient(options.controller, token);
+  const client = createLogClient(options.controller, token, options.security);
   closers.push(() => client.close());
   const agent = await LogAgent.start({
     accessLog: join(directory, options.accessLog ?? 'access.log'),

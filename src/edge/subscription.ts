@@ -1,3 +1,4 @@
+import { edgeIdOf } from '../core/ads/identity.js';
 import { TYPE } from '../core/ads/resource.js';
 import { AdsClient, type AdsClientState } from '../wire/ads-client.js';
 import type { EdgeOptions } from './edge.js';
@@ -33,7 +34,7 @@ const NOBODYS = 'paifang/who-answers';
 export function subscribe(
   options: EdgeOptions,
   node: string,
-  token: string,
+  token: () => string | undefined,
   tables: EdgeTables,
   lastGood: LastGood | undefined,
 ): Subscription {
@@ -67,8 +68,9 @@ export function subscribe(
   };
   const client = AdsClient.start({
     address: controller,
-    node: { id: `${node}-edge`, cluster, metadata: { role: 'edge', node } },
+    node: { id: edgeIdOf(node), cluster, metadata: { role: 'edge', node } },
     token,
+    security: options.security,
     subscriptions: [...EDGE_TYPES, ...(lastGood?.types ?? [])].map((type) => {
       return { type, wildcard: true, held: lastGood?.versions(type) ?? new Map() };
     }),

@@ -1,10 +1,13 @@
-import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import { Secret } from '../core/secret.js';
 import { secretFile } from './secret-file.js';
 
 const ALGORITHM = 'aes-256-gcm';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+
+/** What the key is derived for that makes and judges tokens of single fleets and nodes. */
+export const NODE_TOKEN_USE = 'node tokens v1';
 
 /** An encrypted text as it is stored. */
 export interface Sealed {
@@ -52,6 +55,11 @@ export class MasterKey {
     } catch {
       throw new Error(`the stored secret of ${owner} is damaged or belongs to another owner`);
     }
+  }
+
+  /** 32 bytes for one other use, which tell nothing of this key or of those for other uses (HKDF-SHA-256, RFC 5869). */
+  derive(use: string): Buffer {
+    return Buffer.from(hkdfSync('sha256', this.#key, '', `paifang ${use}`, 32));
   }
 
   toJSON(): string {

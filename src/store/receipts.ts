@@ -66,6 +66,12 @@ export interface NodeAbout {
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   readonly peer: string;
   readonly variant: 'delta' | 'sotw';
+  /** How it proved who it is; not kept by older versions. */
+  readonly identity?: {
+    readonly by: 'certificate' | 'token' | 'shared-token' | 'none';
+    readonly serial?: string;
+    readonly expiresAtMs?: number;
+  };
   /** Newest release that it has in force with all before it; null while it is not known, soon after it came. */
   readonly release: number | null;
   /** Names it is still to be told, or has not answered. */

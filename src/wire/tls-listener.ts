@@ -113,7 +113,7 @@ function handshakeFault({ code, message }: { code?: string; message: string }): 
     case 'ERR_SSL_SSL/TLS_ALERT_UNKNOWN_CA':
       return 'it does not trust the certificate of this controller';
     case 'ECONNRESET':
-      return 'it broke the handshake off';
+      return 'it broke the handshake off: it may not trust the certificate of this controller';
     default:
       return `the handshake failed: ${code ?? message}`;
   }

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { looksBound, makeBoundToken, readBoundToken } from '../../src/core/ads/bound-token.js';
 import { covers, denial, edgeIdOf, type Grant, grantOf, grantsOf, nodeUri } from '../../src/core/ads/identity.js';
-import { Authority } from '../support/certificates.js';
+import { Authority } from '../support/authority.js';
 
 const NOW = Date.UTC(2026, 10, 22);
 const KEY = Buffer.alloc(32, 7);

@@ -33,6 +33,18 @@ export const FleetNode = Type.Object(
     locality: Type.Object({ region: Type.String(), zone: Type.String(), subZone: Type.String() }),
     peer: Type.String(),
     variant: Type.Enum(['delta', 'sotw']),
+    identity: OrNull(
+      Type.Object(
+        {
+          by: Type.Enum(['certificate', 'token', 'shared-token', 'none'], {
+            description: 'token: one of its own. shared-token: that of all edges. none: anybody could say this.',
+          }),
+          serial: OrNull(Type.String({ description: 'Of the certificate, in hexadecimal.' })),
+          expiresAt: OrNull(Instant),
+        },
+        { description: 'How it proved who it is when it connected; null: not known.' },
+      ),
+    ),
     firstSeenAt: Instant,
     upSince: Type.String({
       format: 'date-time',
@@ -141,6 +153,7 @@ function nodeView(row: NodeRow & { workspace: string }, edge: string | undefined
     locality: about.locality,
     peer: about.peer,
     variant: about.variant,
+    identity: identityView(about.identity),
     firstSeenAt: firstSeenAt.toISOString(),
     upSince: upSince.toISOString(),
     connectedAt: connectedAt.toISOString(),
@@ -151,6 +164,16 @@ function nodeView(row: NodeRow & { workspace: string }, edge: string | undefined
     behindSince,
     held: about.held.map(({ sinceMs, ...held }) => ({ ...held, ageMs: Math.max(0, Math.round(at - sinceMs)) })),
     refused: about.refused.map((refused) => ({ ...refused })),
+  };
+}
+
+function identityView(identity: NodeRow['about']['identity']): FleetNode['identity'] {
+  if (identity === undefined) return null;
+  const { by, serial, expiresAtMs } = identity;
+  return {
+    by,
+    serial: serial ?? null,
+    expiresAt: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString(),
   };
 }
 

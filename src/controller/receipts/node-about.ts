@@ -9,7 +9,8 @@ const MOST_TOLD = 50;
 export function nodeAbout(tracker: Tracker, node: TrackedNode): NodeAbout | undefined {
   const info = node.stream?.info();
   if (!info) return last.get(node);
-  const { role, beside, userAgent, locality, peer, variant, heardAtMs, backlog, unanswered, held, refused } = info;
+  const { role, beside, userAgent, locality, peer, variant, identity, heardAtMs, backlog } = info;
+  const { unanswered, held, refused } = info;
   // What is to be taken away later is no lack.
   const coming = held.filter(({ change }) => change === 'upsert');
   const [sent] = node.unanswered.values();
@@ -22,6 +23,7 @@ export function nodeAbout(tracker: Tracker, node: TrackedNode): NodeAbout | unde
     locality,
     peer,
     variant,
+    identity,
     release: tracker.inForce(node),
     drift: backlog - (held.length - coming.length) + unanswered + refused.length,
     ...(Number.isFinite(behindSince) && { behindSince }),

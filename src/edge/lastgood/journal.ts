@@ -25,7 +25,7 @@ const KIND = { update: 1, sealed: 2, inStep: 3 } as const;
 export interface JournalOwner {
   readonly fleet: string;
   readonly node: string;
-  /** Node token, from which the keys are derived. */
+  /** Node token, or a secret in its place, from which the keys are derived. */
   readonly token: string;
 }
 
