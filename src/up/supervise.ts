@@ -29,12 +29,22 @@ export function keepRunning(name: string, say: (line: string) => void, start: ()
       if (stopping) return;
       if (performance.now() - begun > CALM_MS) pauseMs = 0;
       say(`${how}; starting ${name} again${pauseMs > 0 ? ` in ${pauseMs / 1000} s` : ''}`);
-      timer = setTimeout(() => {
-        child = start();
-        watch(child);
-      }, pauseMs);
-      pauseMs = Math.min(Math.max(pauseMs * 2, 500), LONGEST_PAUSE_MS);
+      again();
     });
+  };
+  const again = () => {
+    timer = setTimeout(() => {
+      try {
+        child = start();
+      } catch (error) {
+        // A full disk or no process to be had: that passes, and the other processes must not end for it.
+        say(`${name} cannot be started: ${(error as Error).message}; trying again`);
+        again();
+        return;
+      }
+      watch(child);
+    }, pauseMs);
+    pauseMs = Math.min(Math.max(pauseMs * 2, 500), LONGEST_PAUSE_MS);
   };
   const first = child;
   watch(first);

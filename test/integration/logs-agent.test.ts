@@ -1,6 +1,7 @@
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -255,6 +256,28 @@ describe('the log agent', () => {
     await shippedIs(n, accessLine('3') + accessLine('4'));
     await until(() => n.digest().length === 4, { what: 'all digest lines' });
     expect(agent.stats().lostBytes).toBe(2 * size);
+  });
+
+  it('keeps within its bounds while no digest can be written, and writes it when it can', async () => {
+    const n = node();
+    const folder = join(n.dir, 'digests');
+    mkdirSync(folder);
+    n.shelf.away = true;
+    const size = accessLine('1').length;
+    const agent = await n.start({
+      digest: { path: join(folder, 'digest.log'), maxBytes: 1 << 20, keep: 3 },
+      rotation: { maxBytes: 2 * size, keep: 0, hardMaxBytes: size },
+    });
+    rmSync(folder, { recursive: true });
+    writeFileSync(`${n.log}.1`, accessLine('1') + accessLine('2'));
+    writeFileSync(n.log, accessLine('3') + accessLine('4'));
+    await until(() => agent.stats().lostLines >= 2, { what: 'the oldest to go' });
+    await until(() => existsSync(`${n.log}.00000001`) || agent.stats().lostLines === 4, { what: 'a rotation' });
+    expect(n.troubles.join()).toContain('ENOENT');
+    mkdirSync(folder);
+    appendFileSync(n.log, accessLine('5'));
+    await until(() => existsSync(join(folder, 'digest.log')) && agent.stats().digestLines > 0, { what: 'the digest' });
+    await until(() => readFileSync(join(folder, 'digest.log'), 'utf8').includes('5'), { what: 'the newest line' });
   });
 
   it('cuts off digest lines that no checkpoint vouches for, and writes them again', async () => {

@@ -97,6 +97,7 @@ export class LastGoodStore {
     renameSync(this.#path, aside);
     for (const type of this.held.types())
       this.held.apply({ type, upserts: [], removals: [...this.held.of(type).keys()] });
+    void this.#file?.close();
     this.#forget();
     this.inStepAtMs = undefined;
     this.options.log.error('the last good configuration is not used; everything is fetched from the controller', {
@@ -218,6 +219,8 @@ export class LastGoodStore {
       await syncDirectory(this.options.directory);
     } catch (error) {
       await file.close();
+      // On a full disk half a file must not take what room there is.
+      await rm(temporary, { force: true });
       throw error;
     }
     const before = this.#file;

@@ -146,21 +146,33 @@ export class LogAgent {
   async #round(): Promise<void> {
     const files = await this.#tailer.scan();
     this.#shipper.notify();
+    // When one part fails, as on a full disk, the others go on: they may be what makes room.
+    const failures: unknown[] = [];
+    const failed = (error: unknown) => void failures.push(error);
+    await this.#digestFiles(files).catch(failed);
+    await this.#keepDigest().catch(failed);
+    await this.#removeOld(files).catch(failed);
+    await this.#rotation.rotate(files).catch(failed);
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #digestFiles(files: readonly TailedFile[]): Promise<void> {
     for (const tailed of files) await this.#digestFile(tailed);
+  }
+
+  async #keepDigest(): Promise<void> {
     await this.#saveCheckpoint(this.#digest.isFull);
-    if (this.#digest.isFull) {
-      await this.#digest.rotate();
-      await this.#saveCheckpoint(true);
-    }
+    if (!this.#digest.isFull) return;
+    await this.#digest.rotate();
+    await this.#saveCheckpoint(true);
+  }
+
+  async #removeOld(files: readonly TailedFile[]): Promise<void> {
     const loss = await this.#rotation.removeOld(files, this.#tailer);
-    if (loss.bytes > 0) {
-      this.#lostBytes += loss.bytes;
-      this.#lostLines += loss.lines;
-      this.#options.onTrouble?.(
-        `access log: ${loss.lines} lines were removed at the hard limit before they were stored`,
-      );
-    }
-    await this.#rotation.rotate(files);
+    if (loss.bytes === 0) return;
+    this.#lostBytes += loss.bytes;
+    this.#lostLines += loss.lines;
+    this.#options.onTrouble?.(`access log: ${loss.lines} lines were removed at the hard limit before they were stored`);
   }
 
   /** Says it once, not each second that it lasts. */
