@@ -74,7 +74,14 @@ const DETAILS: Record<Kind, Column<Shown>[]> = {
   ],
   cluster: [
     detail<'cluster'>('PROTOCOL', (s) => s.protocol ?? 'http1'),
-    detail<'cluster'>('ENDPOINTS', (s) => s.endpoints.map((e) => `${e.host}:${e.port}`).join(', ')),
+    detail<'cluster'>('ENDPOINTS', (s) =>
+      [
+        ...s.endpoints.map((e) => `${e.host}:${e.port}`),
+        ...(s.discovery?.dns ?? []).map(({ name, type, port }) =>
+          type === 'srv' ? `srv ${name}` : `dns ${name}:${port}`,
+        ),
+      ].join(', '),
+    ),
   ],
   group: [detail<'group'>('HOSTS', (s) => s.hosts.join(', '))],
   api: [

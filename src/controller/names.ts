@@ -95,7 +95,9 @@ export class Names {
 
   /** From memory; of other replicas' work as of a second ago. */
   state(): NamesState {
-    return { holder: this.#holder, names: [...this.#wanted()].length, failing: this.#failing };
+    const wanted = new Set([...this.#wanted()].map(({ workspace, question }) => keyOf(workspace, question)));
+    const failing = this.#failing.filter((row) => wanted.has(keyOf(row.workspace, row)));
+    return { holder: this.#holder, names: wanted.size, failing };
   }
 
   /**

@@ -31,7 +31,7 @@ export function resolveCluster(
     protocol: spec.protocol ?? 'http1',
     discovery,
     endpoints: discovery === 'eds' ? joined(resolved(spec, answers), own(spec), registered) : joined(own(spec)),
-    ...(spec.endpoints.length === 0 && (spec.discovery?.dns.length ?? 0) > 0 && { named: true as const }),
+    ...(isNamed(spec) && { named: true as const }),
     loadBalancing: spec.loadBalancing ?? 'round_robin',
     connectTimeoutMs: spec.connectTimeoutMs ?? 1000,
     circuitBreaker: {
@@ -68,13 +68,20 @@ export function resolveCluster(
 export function transportOf(spec: Spec): string | undefined {
   const { protocol = 'http1', tls } = spec;
   if ((protocol === 'http1' && !tls) || discoveryOf(spec) === 'dns') return undefined;
-  const told = JSON.stringify([protocol, tls && [tls.sni ?? null, tls.caPem ?? null]]);
+  // What TLS verifies by the endpoints' own names must not meet endpoints that have none.
+  const byName = tls && tls.sni === undefined && isNamed(spec) ? ['named'] : [];
+  const told = JSON.stringify([protocol, tls && [tls.sni ?? null, tls.caPem ?? null], ...byName]);
   return createHash('sha256').update(told).digest('hex').slice(0, 8);
 }
 
 /** How Envoy learns of the endpoints: told by us, or by resolving their names. */
 export function discoveryOf({ endpoints }: Spec): ClusterIr['discovery'] {
   return endpoints.every(({ host }) => ipVersion(host) !== undefined) ? 'eds' : 'dns';
+}
+
+/** Whether all endpoints of the definition come from names that the controller resolves. */
+function isNamed({ endpoints, discovery }: Spec): boolean {
+  return endpoints.length === 0 && (discovery?.dns.length ?? 0) > 0;
 }
 
 function own({ endpoints }: Spec): EndpointIr[] {
