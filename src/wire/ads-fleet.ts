@@ -3,6 +3,8 @@ import type { TableDelta } from '../core/ads/resource.js';
 import { type EffectiveChange, ResourceTable } from '../core/ads/table.js';
 import type { AdsStream } from './ads-stream.js';
 
+/** Names that are gone of which the release is remembered; the oldest is forgotten first. */
+const GONE = 10_000;
 /** Nodes remembered per fleet; the oldest is forgotten first. */
 const KNOWN_NODES = 10_000;
 
@@ -11,6 +13,8 @@ export class Fleet {
   readonly table = new ResourceTable();
   readonly streams = new Set<AdsStream>();
   readonly quarantine = new Quarantine();
+  /** Names in {@link #releases} that are gone, the latest last: policies are named by their content, so each edit leaves some. */
+  readonly #gone = new Set<string>();
   readonly #releases = new Map<string, number>();
   readonly #nodes = new Set<string>();
 
@@ -24,10 +28,7 @@ export class Fleet {
   ): EffectiveChange {
     const change = this.table.apply(delta);
     onChange?.(change);
-    if (release !== undefined) {
-      for (const { type, name } of [...change.upserts, ...change.removals])
-        this.#releases.set(`${type}\n${name}`, release);
-    }
+    if (release !== undefined) this.#note(change, release);
     if (change.upserts.length + change.removals.length === 0) return change;
     for (const { type, name } of change.removals) this.quarantine.removed(type, name);
     for (const stream of this.streams) stream.changed(change);
@@ -36,7 +37,23 @@ export class Fleet {
     return change;
   }
 
-  /** The newest release that changed any of these names. */
+  #note({ upserts, removals }: EffectiveChange, release: number): void {
+    for (const { type, name } of upserts) {
+      this.#releases.set(`${type}\n${name}`, release);
+      this.#gone.delete(`${type}\n${name}`);
+    }
+    for (const { type, name } of removals) {
+      this.#releases.set(`${type}\n${name}`, release);
+      this.#gone.add(`${type}\n${name}`);
+    }
+    for (const oldest of this.#gone) {
+      if (this.#gone.size <= GONE) break;
+      this.#gone.delete(oldest);
+      this.#releases.delete(oldest);
+    }
+  }
+
+  /** The newest release that changed any of these names, if it is still remembered. */
   release(type: string, names: readonly string[]): number | undefined {
     let newest: number | undefined;
     for (const name of names) {
@@ -46,13 +63,18 @@ export class Fleet {
     return newest;
   }
 
-  /** What is held back from nodes now: what they refused, unless they have meanwhile what is wanted. */
+  /** What is held back from nodes now: what they refused, unless they have meanwhile what is wanted. Costs those and the streams. */
   heldBack(): Quarantined[] {
+    const byNode = new Map<string, AdsStream[]>();
+    for (const stream of this.streams) {
+      const streams = byNode.get(stream.node);
+      if (streams) streams.push(stream);
+      else byNode.set(stream.node, [stream]);
+    }
     return [...this.quarantine.all()].filter(({ node, resource: { type, name, version } }) => {
       const desired = this.table.get(type, name)?.version;
       if (desired === version || desired === undefined) return desired !== undefined;
-      const nodes = [...this.streams].filter((stream) => stream.info()?.node === node);
-      return nodes.some((stream) => stream.status(type, name)?.acked !== desired);
+      return byNode.get(node)?.some((stream) => stream.acked(type, name) !== desired) ?? false;
     });
   }
 

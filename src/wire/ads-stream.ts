@@ -77,6 +77,11 @@ export class AdsStream implements NodeStream {
     return this.options.id;
   }
 
+  /** Its node.id; `''`: it has not said it yet. */
+  get node(): string {
+    return this.#node?.id ?? '';
+  }
+
   get session(): Session | undefined {
     return this.#session;
   }

@@ -20,6 +20,8 @@ export interface Holder {
 const RELEASES = 64;
 /** Resources named by all remembered releases together, at most. */
 const CHANGES = 200_000;
+/** Contents of one resource after the newest release that are remembered; a node that took an older one is given the newest. */
+const AMENDED = 64;
 /** Types whose disappearance callers can see. What is left over of the others serves nobody: nothing refers to it any more. */
 const SEEN_WHEN_GONE: ReadonlySet<string> = new Set([TYPE.listener, TYPE.scope, TYPE.app]);
 
@@ -63,7 +65,14 @@ export class FleetHistory {
 
   /** Notes a change that is no part of a release, as that of a key: it counts as newer than what the releases said. */
   amended(changes: readonly ResourceChange[]): void {
-    for (const change of changes) if (this.#versions.has(key(change))) this.#note(this.newest, change);
+    for (const change of changes) {
+      const said = this.#versions.get(key(change));
+      if (!said) continue;
+      this.#note(this.newest, change);
+      // Endpoints change all the time without a release: what a release itself said stays, and the latest after it.
+      const since = said.findIndex(({ release }) => release === this.newest);
+      if (said.length - since > AMENDED) said.splice(since + 1, 1);
+    }
   }
 
   /** What of `release` the node still lacks; empty = it has it in force. Unknown releases lack nothing. */

@@ -28,6 +28,7 @@ const REMEMBERED = 10_000;
 export class Quarantine {
   readonly #entries = new Map<string, Quarantined>();
   readonly #byName = new Map<string, Set<string>>();
+  readonly #byNode = new Map<string, Map<string, Quarantined>>();
 
   get size(): number {
     return this.#entries.size;
@@ -39,12 +40,9 @@ export class Quarantine {
 
   /** The part of one node, always as it is now. */
   at(node: string): NodeQuarantine {
-    const entries = this.#entries;
     return {
-      get: (type, name) => entries.get(idOf(node, type, name)),
-      *all() {
-        for (const entry of entries.values()) if (entry.node === node) yield entry;
-      },
+      get: (type, name) => this.#entries.get(idOf(node, type, name)),
+      all: () => this.#byNode.get(node)?.values() ?? [],
     };
   }
 
@@ -56,7 +54,11 @@ export class Quarantine {
     const again = before?.resource.version === version;
     const kept = good ?? before?.good;
     this.#drop(id);
-    this.#entries.set(id, { node, resource, error, since: again ? before.since : now, ...(kept && { good: kept }) });
+    const entry = { node, resource, error, since: again ? before.since : now, ...(kept && { good: kept }) };
+    this.#entries.set(id, entry);
+    const own = this.#byNode.get(node);
+    if (own) own.set(id, entry);
+    else this.#byNode.set(node, new Map([[id, entry]]));
     const ids = this.#byName.get(nameOf(type, name));
     if (ids) ids.add(id);
     else this.#byName.set(nameOf(type, name), new Set([id]));
@@ -81,6 +83,9 @@ export class Quarantine {
     const entry = this.#entries.get(id);
     if (!entry) return;
     this.#entries.delete(id);
+    const own = this.#byNode.get(entry.node);
+    own?.delete(id);
+    if (own?.size === 0) this.#byNode.delete(entry.node);
     const { type, name } = entry.resource;
     const ids = this.#byName.get(nameOf(type, name));
     ids?.delete(id);
