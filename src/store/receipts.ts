@@ -156,13 +156,17 @@ export async function putReceipts(
   }
 }
 
-/** Stores how nodes are. A replica that has lost a node does not overwrite the one that has it now. */
+/**
+ * Stores how nodes are. A replica that has lost a node does not overwrite the one that has it now; one that has it is believed
+ * over one that says it has not, or that is dead, whatever their clocks say. Returns whose rows were stored, as `fleet\nnode`.
+ */
 export async function putNodes(
   manager: EntityManager,
   rows: readonly (Omit<NodeRow, 'firstSeenAt' | 'upSince' | 'lastSeenAt'> & { workspace: string })[],
-): Promise<void> {
-  if (rows.length === 0) return;
-  await manager.query(
+  aliveMs: number,
+): Promise<Set<string>> {
+  if (rows.length === 0) return new Set();
+  const stored: { fleet: string; node: string }[] = await manager.query(
     `insert into node (workspace, fleet, node, replica, connected, first_seen_at, up_since, connected_at, last_seen_at, about)
      select r.workspace, r.fleet, r.node, r.replica, r.connected, r."connectedAt", r."connectedAt", r."connectedAt", now(), r.about
      from jsonb_to_recordset($1::jsonb) as r(workspace text, fleet text, node text, replica text, connected boolean,
@@ -172,9 +176,12 @@ export async function putNodes(
        connected_at = excluded.connected_at, last_seen_at = now(), about = excluded.about,
        up_since = case when excluded.connected_at > node.last_seen_at + interval '${UPTIME_GAP}' then excluded.connected_at
          else node.up_since end
-       where excluded.connected_at >= node.connected_at or node.replica = excluded.replica`,
-    [JSON.stringify(rows)],
+       where excluded.connected_at >= node.connected_at or node.replica = excluded.replica or (excluded.connected and (not node.connected
+         or not exists (select 1 from replica r where r.id = node.replica and r.seen_at > now() - $2 * interval '1 ms')))
+     returning fleet, node`,
+    [JSON.stringify(rows), aliveMs],
   );
+  return new Set(stored.map(({ fleet, node }) => `${fleet}\n${node}`));
 }
 
 /** Says that `replica` lives, and forgets replicas and nodes nobody has heard of for long. Returns the ids of those that live. */

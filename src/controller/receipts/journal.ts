@@ -126,13 +126,15 @@ export class Journal {
     const due = this.#nodesDue ? this.#changedNodes() : [];
     this.#nodesDue = false;
     if (rows.length + timelines.length + due.length === 0) return;
+    let stored = new Set<string>();
     const receipts = rows.map(([, row]): Written => ({ workspace: row.workspace, ...row.stored() }));
     try {
       await this.store.read(async (manager) => {
         if (timelines.length > 0) await putTimeline(manager, timelines);
-        await putNodes(
+        stored = await putNodes(
           manager,
           due.map(([, node]) => node),
+          ALIVE_MS,
         );
         await putReceipts(manager, receipts);
         if (!this.others || receipts.length + due.length === 0) return;
@@ -147,7 +149,8 @@ export class Journal {
       this.#nodesDue = true;
       throw error;
     }
-    for (const [key, , text] of due) this.#nodes.set(key, text);
+    // A node that another replica still tells of is told again: that one will say that it has lost it.
+    for (const [key, { connected }, text] of due) if (!connected || stored.has(key)) this.#nodes.set(key, text);
     for (const { workspace, release } of timelines) this.#timelines.add(`${workspace}\n${release}`);
     for (const key of this.#timelines) if (!this.tracker.timelines.has(key)) this.#timelines.delete(key);
   }
