@@ -16,6 +16,7 @@ interface BootstrapOptions {
   readonly region?: string;
   readonly zone?: string;
   readonly room?: string;
+  readonly dnsServer?: readonly string[];
   readonly output: 'yaml' | 'json';
   readonly json?: boolean;
 }
@@ -41,6 +42,10 @@ export function addBootstrap(program: Command): void {
     .option('--region <name>', 'where the Envoy stands (default: where its fleet says)')
     .option('--zone <name>', 'zone within the region')
     .option('--room <name>', 'machine room within the region; requests go to endpoints of the same room first')
+    .option(
+      '--dns-server <address...>',
+      'DNS servers (ip or ip:port) that the Envoy asks for names it resolves itself (default: those of its machine)',
+    )
     .addOption(new Option('-o, --output <format>', 'format').choices(['yaml', 'json']).default('yaml'))
     .summary('print the bootstrap of an Envoy')
     .description(
@@ -84,6 +89,7 @@ async function print(options: BootstrapOptions): Promise<void> {
     edgeSocket: options.edgeSocket,
     ...(options.failoverSocket !== false && { failoverSocket: options.failoverSocket }),
     ...(region !== undefined && { locality: { region, zone: zone ?? '', subZone: room ?? '' } }),
+    ...(options.dnsServer && { dnsServers: options.dnsServer.map(dnsServer) }),
     adminAddress: options.adminAddress,
     adminPort: port(options.adminPort, '--admin-port'),
   });
@@ -96,4 +102,14 @@ function port(text: string, option: string): number {
   if (!/^\d+$/.test(text) || value < 1 || value > 65_535)
     throw usage(`${option}: "${text}" is not a port (1 to 65535).`);
   return value;
+}
+
+function dnsServer(text: string): { address: string; port: number } {
+  const parts = /^(?:\[([0-9a-fA-F:]+)\](?::(\d+))?|(\d+(?:\.\d+){3})(?::(\d+))?|([0-9a-fA-F:]*:[0-9a-fA-F:]*))$/.exec(
+    text,
+  );
+  if (parts === null)
+    throw usage(`--dns-server takes IP addresses, not "${text}".`, '10.0.0.2, 10.0.0.2:5353 or [fd00::2]:5353.');
+  const given = parts[2] ?? parts[4];
+  return { address: (parts[1] ?? parts[3] ?? parts[5]) as string, port: given ? port(given, '--dns-server') : 53 };
 }

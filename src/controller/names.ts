@@ -1,6 +1,7 @@
 import type { Compiler } from '../core/compile.js';
 import type { AnsweredAddress, Question } from '../core/ir/answer.js';
 import { questionKey } from '../core/model/question.js';
+import { MOST_ADDRESSES } from '../discovery/addresses.js';
 import type { Dns, Found } from '../discovery/dns.js';
 import { type Pace, pauseMs } from '../discovery/schedule.js';
 import type { Log } from '../logger.js';
@@ -306,10 +307,11 @@ function answerOf(question: Question, found: Found & { kind: 'found' }, last: re
   const gone = new Set(missing?.targets);
   const here = new Set(addresses.map(addressKey));
   const stale = last.filter((a) => a.target !== undefined && gone.has(a.target) && !here.has(addressKey(a)));
-  const all = [...addresses, ...stale].sort((a, b) => (addressKey(a) < addressKey(b) ? -1 : 1));
+  const all = [...addresses, ...stale.slice(0, MOST_ADDRESSES - addresses.length)].sort(byAddress);
   return { ...question, addresses: stale.length > 0 ? all : addresses, omitted, failure: missing?.reason ?? null };
 }
 
+const byAddress = (a: AnsweredAddress, b: AnsweredAddress) => (addressKey(a) < addressKey(b) ? -1 : 1);
 const addressKey = ({ host, port }: AnsweredAddress): string => `${host}\n${String(port ?? 0).padStart(5, '0')}`;
 const keyOf = (workspace: string, question: Question): string => `${workspace}\n${questionKey(question)}`;
 

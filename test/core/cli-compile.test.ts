@@ -197,8 +197,32 @@ describe('paifang bootstrap', () => {
     expect(stdout).toContain('9999');
   });
 
+  it('names DNS servers for Envoy', async () => {
+    const args = [
+      'bootstrap',
+      '--node',
+      'gw-1',
+      '--fleet',
+      'f',
+      '--dns-server',
+      '10.0.0.2',
+      '10.0.0.3:5353',
+      '[fd00::2]:53',
+    ];
+    const { stdout } = await paifang(args);
+    const { resolvers } = parse(stdout).typed_dns_resolver_config.typed_config;
+    expect(resolvers.map((r: { socket_address: object }) => Object.values(r.socket_address).join(' '))).toEqual([
+      '10.0.0.2 53',
+      '10.0.0.3 5353',
+      'fd00::2 53',
+    ]);
+    expect(await validate(stdout)).toMatchObject({ ok: true });
+  });
+
   it.each([
     [['--ads', 'controller'], /host:port/],
+    [['--dns-server', 'dns.internal'], /IP addresses/],
+    [['--dns-server', '10.0.0.2:0'], /not a port/],
     [['--ads', 'h:70000'], /not a port/],
     [['--admin-port', 'x'], /not a port/],
     [['--node', 'a\nb'], /node id/],
