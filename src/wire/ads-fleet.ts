@@ -1,5 +1,6 @@
 import { Quarantine, type Quarantined } from '../core/ads/quarantine.js';
 import type { TableDelta } from '../core/ads/resource.js';
+import { type Possessions, SotwSession } from '../core/ads/session-sotw.js';
 import { type EffectiveChange, ResourceTable } from '../core/ads/table.js';
 import type { AdsStream } from './ads-stream.js';
 
@@ -7,6 +8,8 @@ import type { AdsStream } from './ads-stream.js';
 const GONE = 10_000;
 /** Nodes remembered per fleet; the oldest is forgotten first. */
 const KNOWN_NODES = 10_000;
+/** Nodes of state-of-the-world streams of which a fleet remembers what they had. */
+const LEFT_NODES = 200;
 
 /** One fleet: what its nodes should have, and the streams they have open. */
 export class Fleet {
@@ -17,6 +20,7 @@ export class Fleet {
   readonly #gone = new Set<string>();
   readonly #releases = new Map<string, number>();
   readonly #nodes = new Set<string>();
+  readonly #left = new Map<string, Possessions>();
 
   constructor(readonly key: string) {}
 
@@ -82,6 +86,21 @@ export class Fleet {
   uses(type: string, name: string, except: AdsStream): boolean {
     for (const stream of this.streams) if (stream !== except && stream.session?.uses(type, name)) return true;
     return false;
+  }
+
+  /** Remembers what a node has when its stream ends, which a state-of-the-world client does not tell when it comes back. */
+  left(node: string, possessions: Possessions): void {
+    this.#left.delete(node);
+    this.#left.set(node, possessions);
+    const [oldest] = this.#left.keys();
+    if (this.#left.size > LEFT_NODES && oldest !== undefined) this.#left.delete(oldest);
+  }
+
+  /** What a node had when its last stream ended, or has on one that is not known to have ended. */
+  last(node: string): Possessions | undefined {
+    for (const stream of this.streams)
+      if (stream.session instanceof SotwSession && stream.info()?.node === node) return stream.session.possessions();
+    return this.#left.get(node);
   }
 
   /** Notes a node; returns whether it was known. */

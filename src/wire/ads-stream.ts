@@ -264,15 +264,17 @@ export class AdsStream implements NodeStream {
       usedElsewhere: (type, name) => fleet.uses(type, name, this),
       quarantine: fleet.quarantine.at(node.id),
     };
+    const last = this.kind === 'sotw' ? fleet.last(node.id) : undefined;
     fleet.streams.add(this);
     this.#tell({ kind: 'connected', peer: this.call.getPeer(), variant: this.kind });
-    return this.kind === 'delta' ? new DeltaSession(session) : new SotwSession(session);
+    return this.kind === 'delta' ? new DeltaSession(session) : new SotwSession({ ...session, last });
   }
 
   #close(reason: string): boolean {
     if (this.#ended) return false;
     this.#ended = true;
     this.#fleet?.streams.delete(this);
+    if (this.#session instanceof SotwSession) this.#fleet?.left(this.#node?.id ?? '', this.#session.possessions());
     if (this.#fleet) this.#tell({ kind: 'disconnected', reason });
     this.#session = undefined;
     this.options.onClosed(this);

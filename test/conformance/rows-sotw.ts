@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { TYPE } from '../../src/core/ads/resource.js';
+import { until } from '../support/until.js';
 import { clusters, endpoints, made, names, type Row, SOTW } from './row.js';
 
 type Check = Row['run'];
@@ -316,4 +317,38 @@ export const SOTW_ROWS: readonly Row[] = [
     expect(first?.resources[0]?.type).toBe(TYPE.cluster);
     await t.idle(client);
   }),
+  {
+    id: 'X99',
+    what: 'a client that comes back keeps what it had until what takes its place is there, and one that was started anew does not',
+    variants: SOTW,
+    async run(t) {
+      const to = (table: string) => made(TYPE.scope, 'host', `to ${table}`, [{ type: TYPE.route, name: table }]);
+      t.publish([made(TYPE.route, 'old', '1'), to('old')]);
+      const first = t.client();
+      first.send({ type: TYPE.scope });
+      const scopes = await first.next(TYPE.scope);
+      first.ack(scopes);
+      first.send({ type: TYPE.route, names: ['old'] });
+      first.ack(await first.next(TYPE.route), ['old']);
+      await t.idle(first);
+      first.close();
+      await until(() => t.server.streams().length === 0, { what: 'the stream to end' });
+      // Moved while nobody was there.
+      t.publish([made(TYPE.route, 'new', '1'), to('new')]);
+      const back = t.client();
+      back.send({ type: TYPE.scope, version: scopes.version });
+      back.send({ type: TYPE.route, names: ['old'], version: '1' });
+      back.ack(await back.next(TYPE.route), ['old']);
+      const kept = await back.next(TYPE.scope);
+      expect(kept.resources.map((r) => r.text).filter((text) => text.startsWith('host'))).toEqual(['host to old']);
+      const anew = t.client();
+      anew.send({ type: TYPE.scope });
+      expect((await anew.next(TYPE.scope)).resources.map((r) => r.text)).toEqual(['host to new']);
+      // The table is introduced, taken, and only then the host moves.
+      back.ack(kept);
+      back.send({ type: TYPE.route, names: ['new', 'old'], version: '1' });
+      back.ack(await back.next(TYPE.route), ['new', 'old']);
+      expect((await back.next(TYPE.scope)).resources.map((r) => r.text)).toContain('host to new');
+    },
+  },
 ];

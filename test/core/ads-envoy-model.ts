@@ -24,6 +24,7 @@ interface Message {
   subscribe: string[];
   unsubscribe: string[];
   names: string[];
+  version: string;
   initial: Map<string, string>;
   error?: string;
 }
@@ -47,6 +48,7 @@ export class EnvoyModel {
   readonly toClient: Outgoing[] = [];
   session: DeltaSession | SotwSession;
   exchanged = 0;
+  #hellos = 0;
   readonly #wants = new Map<TypeUrl, Set<string>>([
     [TYPE.endpoint, new Set()],
     [TYPE.route, new Set()],
@@ -71,13 +73,13 @@ export class EnvoyModel {
     this.#hello();
   }
 
-  /** A new stream, as after a restart of the server. */
-  reconnect(now: number): void {
+  /** A new stream; `forgets`: as after a restart of the server. */
+  reconnect(now: number, forgets: boolean): void {
     this.toServer.length = 0;
     this.toClient.length = 0;
     this.#withheld.length = 0;
     this.#nonces.clear();
-    this.session = this.#open(now);
+    this.session = this.#open(now, forgets ? undefined : this.session);
     this.#hello();
   }
 
@@ -92,10 +94,10 @@ export class EnvoyModel {
     this.exchanged++;
     const { type, nonce, error } = message;
     const common = { type, nonce, ...(error !== undefined && { error }) };
-    const { subscribe, unsubscribe, names, initial } = message;
+    const { subscribe, unsubscribe, names, version, initial } = message;
     if (this.session instanceof DeltaSession)
       this.session.request({ ...common, subscribe, unsubscribe, initialVersions: initial }, now);
-    else this.session.request({ ...common, names }, now);
+    else this.session.request({ ...common, names, version }, now);
   }
 
   /** The server writes one response, if it has one. Returns whether it had. */
@@ -146,14 +148,16 @@ export class EnvoyModel {
     }
   }
 
-  #open(now: number) {
+  #open(now: number, before?: DeltaSession | SotwSession) {
     const options = { table: this.table, authorised: false, knownNode: false, now };
-    return this.variant === 'delta' ? new DeltaSession(options) : new SotwSession(options);
+    if (this.variant === 'delta') return new DeltaSession(options);
+    return new SotwSession({ ...options, last: before instanceof SotwSession ? before.possessions() : undefined });
   }
 
-  /** Envoy names its types in this order on every stream. */
+  /** Envoy names its types in the order in which it first came to them; route tables and scopes in either. */
   #hello(): void {
-    for (const type of [TYPE.cluster, TYPE.endpoint, TYPE.listener, TYPE.route, TYPE.scope]) {
+    const last = this.#hellos++ % 2 === 0 ? [TYPE.scope, TYPE.route] : [TYPE.route, TYPE.scope];
+    for (const type of [TYPE.cluster, TYPE.endpoint, TYPE.listener, ...last]) {
       const names = [...(this.#wants.get(type) ?? [])];
       if (!WHOLE.has(type) && names.length === 0) continue;
       const initial = new Map([...(this.has.get(type) ?? [])].map(([name, r]) => [name, r.version]));
@@ -164,7 +168,8 @@ export class EnvoyModel {
   #send(type: TypeUrl, message: Partial<Message>): void {
     const names = [...(this.#wants.get(type) ?? [])];
     const nonce = this.variant === 'sotw' ? (this.#nonces.get(type) ?? '') : '';
-    this.toServer.push({ type, nonce, subscribe: [], unsubscribe: [], names, initial: new Map(), ...message });
+    const version = (this.has.get(type)?.size ?? 0) > 0 ? 'some' : '';
+    this.toServer.push({ type, nonce, subscribe: [], unsubscribe: [], names, version, initial: new Map(), ...message });
   }
 
   #apply(r: Resource): void {

@@ -15,8 +15,10 @@ export class Run {
     private readonly choices: readonly number[],
     variant: 'delta' | 'sotw',
     private readonly hostile: boolean,
+    /** The server forgets with each stream what the client had; only what a client says itself is known then. */
+    private readonly forgets = false,
   ) {
-    this.client = new EnvoyModel(this.table, variant, 0);
+    this.client = new EnvoyModel(this.table, variant, 0, variant === 'delta' || !forgets);
   }
 
   get over(): boolean {
@@ -50,7 +52,7 @@ export class Run {
         this.client.deliverRequest(this.now);
         return;
       default:
-        if (this.hostile && this.pick(12) === 0) this.client.reconnect(this.now);
+        if (this.hostile && this.pick(12) === 0) this.client.reconnect(this.now, this.forgets);
     }
   }
 

@@ -75,7 +75,7 @@ describe('a secret', () => {
     const options = { table: new ResourceTable(), authorised: false, knownNode: false, now: 0 };
     const delta = { type: TYPE.secret, subscribe: ['key'], unsubscribe: [], initialVersions: new Map(), nonce: '' };
     expect(new DeltaSession(options).request(delta, 0).refusal?.code).toBe('PERMISSION_DENIED');
-    const sotw = { type: TYPE.secret, names: ['key'], nonce: '' };
+    const sotw = { type: TYPE.secret, names: ['key'], version: '', nonce: '' };
     expect(new SotwSession(options).request(sotw, 0).refusal?.code).toBe('PERMISSION_DENIED');
   });
 

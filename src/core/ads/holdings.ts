@@ -39,6 +39,13 @@ export interface Unanswered {
   readonly removed: readonly string[];
 }
 
+/** What a client may have under one name when its stream ends: each content that its answers leave possible, oldest first. */
+export interface Possession {
+  readonly contents: readonly Resource[];
+  /** It has at least the oldest of them. */
+  readonly has: boolean;
+}
+
 /**
  * What one client holds, as far as its answers tell: per name the version in force and what was sent after it. From this
  * follows what need not be sent, what a route still uses, and what came of each response.
@@ -53,6 +60,7 @@ export class Holdings {
   readonly #doubtful = new Set<string>();
   readonly #unanswered = new Map<number, Unanswered>();
   readonly #opaque = new Map<string, number>();
+  #cameBack = false;
 
   /**
    * `touched(type, name)` is called whenever something that could wait for this name may go on; `before(type, name)` tells
@@ -148,9 +156,33 @@ export class Holdings {
     return this.#unanswered.size;
   }
 
+  /** What the client may have of a type. Cost: its names. */
+  possessions(type: string): Possession[] {
+    const found: Possession[] = [];
+    for (const statements of this.#names.get(type)?.values() ?? []) {
+      const contents = statements.flatMap(({ resource, opaque }) => (resource && !opaque ? [resource] : []));
+      const removed = statements.some(({ resource }) => !resource);
+      if (contents.length > 0) found.push({ contents, has: statements[0]?.acked === true && !removed });
+    }
+    return found;
+  }
+
   /** Notes that the client brought `resource` with it. `opaque`: only name and version are known. */
   brought(resource: Resource, opaque: boolean): void {
+    this.#cameBack = true;
     this.#push(resource.type, resource.name, { nonce: 0, resource, at: 0, acked: true, opaque });
+  }
+
+  /** Notes what the client may have brought with it; it counts until the client has answered for the name. */
+  mayHaveBrought({ contents, has }: Possession): void {
+    this.#cameBack = true;
+    for (const [i, resource] of contents.entries())
+      this.#push(resource.type, resource.name, { nonce: 0, resource, at: 0, acked: has && i === 0, opaque: false });
+  }
+
+  /** Whether the client came with anything from before the stream. */
+  get cameBack(): boolean {
+    return this.#cameBack;
   }
 
   /** Notes a response. `resources` and `removed` are what it says anew, not what it repeats. */
@@ -210,7 +242,7 @@ export class Holdings {
    * client that meanwhile wants it again. Forget the name once more when that is answered and still nobody wants it.
    */
   forget(type: string, name: string): void {
-    this.#drop(type, name, (statement) => statement.acked);
+    this.#drop(type, name, (statement) => statement.acked || statement.nonce === 0);
     this.#refused.delete(key(type, name));
     this.#doubtful.delete(key(type, name));
     this.touched(type, name);
@@ -234,7 +266,12 @@ export class Holdings {
     const names = this.#names.get(type) ?? new Map<string, Statement[]>();
     this.#names.set(type, names);
     const statements = names.get(name);
-    this.#keep(statements?.at(-1), statement, statement.nonce);
+    const before = statements?.at(-1);
+    if (before && isUnsure(before)) {
+      // It is not known that the client had it: what needs it both before and after is needed only from now on.
+      this.#keep(before, undefined, 0);
+      this.#keep(undefined, statement, statement.nonce);
+    } else this.#keep(before, statement, isUnsure(statement) ? Number.POSITIVE_INFINITY : statement.nonce);
     if (!statements) {
       names.set(name, [statement]);
     } else {
@@ -295,6 +332,11 @@ export class Holdings {
       }
     }
   }
+}
+
+/** Of a client that came back: it may have this, or something else. */
+function isUnsure({ nonce, acked }: Statement): boolean {
+  return nonce === 0 && !acked;
 }
 
 /** Every name a response says something about. */

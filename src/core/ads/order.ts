@@ -1,6 +1,6 @@
 import type { HoldReason, Item } from './agenda.js';
 import type { Holdings } from './holdings.js';
-import { type Resource, type ResourceName, TYPE, type TypeUrl } from './resource.js';
+import { byNameOnly, type Resource, type ResourceName, TYPE, type TypeUrl } from './resource.js';
 import type { ResourceTable } from './table.js';
 
 /** After this long an item that waits for a client is late: it is told, and nothing that can go on without it waits. */
@@ -68,6 +68,9 @@ export function mayRemove(view: StreamView, type: TypeUrl, name: string, now: nu
   const { holdings } = view;
   const own = { type, name };
   if (holdings.used(type, name)) return { kind: 'wait', on: own, why: 'in-use' };
+  // Who names a cluster lets go of it by itself once no listener leads there. grpc-js, up to 1.14, does not, and if it were told
+  // that the cluster is gone it would not notice that the same is back.
+  if (byNameOnly(name) && type !== TYPE.listener) return { kind: 'wait', on: own, why: 'in-use' };
   if (type === TYPE.endpoint && holdings.has(TYPE.cluster, name))
     return { kind: 'wait', on: { type: TYPE.cluster, name }, why: 'in-use' };
   const user = type === TYPE.cluster ? TYPE.route : type === TYPE.route ? TYPE.scope : undefined;
@@ -76,8 +79,7 @@ export function mayRemove(view: StreamView, type: TypeUrl, name: string, now: nu
     const on = { type: user, name: '' };
     if (holdings.hasOpaque(user)) return { kind: 'wait', on, why: 'reconnect' };
     const until = view.connectedAt + LATE_MS;
-    if (holdings.inForce(type, name)?.nonce === 0 && !view.asked(user) && now < until)
-      return { kind: 'wait', on, why: 'reconnect', until };
+    if (holdings.cameBack && !view.asked(user) && now < until) return { kind: 'wait', on, why: 'reconnect', until };
   }
   return GO;
 }
@@ -133,11 +135,21 @@ function endpointsRefused(view: StreamView, name: string, since: number | undefi
 
 function routeReady(view: StreamView, scope: Resource, need: ResourceName, item: Item, now: number): Verdict {
   const { holdings } = view;
-  // A client that takes no route tables from this stream has them from elsewhere.
-  if (!view.asked(TYPE.route)) return GO;
   const before = holdings.statement(scope.type, scope.name);
   // New at the client: the table may travel with its scope, there is no traffic to lose.
-  if (!before?.resource) return GO;
+  if (!before) return GO;
+  const own = { type: scope.type, name: scope.name };
+  const answered = before.at + LATE_MS;
+  // Its removal may not have arrived.
+  if (!before.resource) return answered <= now ? GO : { kind: 'wait', on: own, why: 'route', until: answered };
+  // A client that takes no route tables from this stream has them from elsewhere. That shows once it has taken the scope; one
+  // that came back with the scope asks for them next.
+  if (!view.asked(TYPE.route)) {
+    const came = before.nonce === 0;
+    const until = came ? view.connectedAt + LATE_MS : answered;
+    const on = came ? { type: TYPE.route, name: '' } : own;
+    return (before.acked && !came) || until <= now ? GO : { kind: 'wait', on, why: 'route', until };
+  }
   if (!before.opaque && before.resource.needs?.some((n) => n.type === need.type && n.name === need.name)) return GO;
   const wanted = view.covers(need.type, need.name);
   if (wanted && holdings.keeps(need.type, need.name)) return GO;

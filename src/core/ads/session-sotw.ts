@@ -1,18 +1,31 @@
-import type { Unanswered } from './holdings.js';
+import type { Possession, Unanswered } from './holdings.js';
 import { ORDER } from './order.js';
 import { type Resource, TYPE, type TypeUrl } from './resource.js';
-import { type Outgoing, type RequestOutcome, Session, type Settled } from './session.js';
+import { type Outgoing, type RequestOutcome, Session, type SessionOptions, type Settled } from './session.js';
 import type { Subscription } from './subscription.js';
 
 /** A decoded DiscoveryRequest, without its node. */
 export interface SotwRequest {
   readonly type: string;
   readonly names: readonly string[];
+  /** `version_info`; empty or absent: the client has accepted nothing of the type since it was started. */
+  readonly version?: string;
   /** Nonce of the response this answers; empty = it answers none. */
   readonly nonce: string;
   /** Present = the response is refused, whatever version the request names. */
   readonly error?: string;
 }
+
+/** What a client may have, by type. */
+export type Possessions = ReadonlyMap<string, readonly Possession[]>;
+
+export interface SotwOptions extends SessionOptions {
+  /** What the node had when its last stream ended. A request tells only that it has something. Default: that is not known. */
+  readonly last?: Possessions | undefined;
+}
+
+/** Types that are remembered for a node that comes back: those whose names refer to others, or are missing from a whole. */
+const REMEMBERED: readonly TypeUrl[] = [TYPE.cluster, TYPE.listener, TYPE.route, TYPE.scope];
 
 /** Types whose responses say all there is: what is missing is removed. Of the others a response may hold any part. */
 const WHOLE: ReadonlySet<string> = new Set([TYPE.cluster, TYPE.listener, TYPE.scope]);
@@ -22,9 +35,24 @@ const WHOLE: ReadonlySet<string> = new Set([TYPE.cluster, TYPE.listener, TYPE.sc
  * types each response holds one resource, and an unknown or removed name is met with silence: the protocol has no word for it.
  */
 export class SotwSession extends Session {
+  readonly #last: Possessions | undefined;
+  /** Names of which the client brought one of several contents, until a response has told it one. */
+  readonly #unsure = new Map<TypeUrl, Set<string>>();
   readonly #lastNonce = new Map<string, string>();
   /** Names missing in stale requests. If the client wants them now, it dropped them in between and has nothing of them. */
   readonly #droppedMeanwhile = new Map<string, Set<string>>();
+
+  constructor(options: SotwOptions) {
+    super(options);
+    this.#last = options.last;
+  }
+
+  /** What the client may have now, for its next stream. */
+  possessions(): Possessions {
+    const known = (type: TypeUrl) =>
+      this.asks(type) ? this.holdings.possessions(type) : (this.#last?.get(type) ?? []);
+    return new Map(REMEMBERED.map((type) => [type, known(type)]));
+  }
 
   /** Takes a request. Call `next` afterwards. Unknown types are left unanswered. */
   request(request: SotwRequest, now: number): RequestOutcome {
@@ -43,6 +71,7 @@ export class SotwSession extends Session {
     const again = [...(this.#droppedMeanwhile.get(type) ?? [])].filter((name) => subscription.names.has(name));
     this.#droppedMeanwhile.delete(type);
     this.leave(type, change);
+    if (first && request.version) this.#bring(type, now);
     if (change.gainedAll) {
       this.owe(type, now);
       this.owed.add(type);
@@ -60,6 +89,21 @@ export class SotwSession extends Session {
       if (response) return response;
     }
     return undefined;
+  }
+
+  /** What the client has from its last stream goes on serving until what takes its place is there. */
+  #bring(type: TypeUrl, now: number): void {
+    const unsure = new Set<string>();
+    for (const possession of this.#last?.get(type) ?? []) {
+      const [{ name } = { name: '' }] = possession.contents;
+      if (!this.view.covers(type, name)) continue;
+      this.holdings.mayHaveBrought(possession);
+      const sure = possession.has && possession.contents.length === 1;
+      if (!sure && WHOLE.has(type)) unsure.add(name);
+      if (!this.desired(type, name)) this.agenda.add(type, name, 'removal', now);
+      else if (!sure) this.agenda.add(type, name, 'upsert', now, { force: true });
+    }
+    if (unsure.size > 0) this.#unsure.set(type, unsure);
   }
 
   #noteDropped(subscription: Subscription, names: readonly string[]): void {
@@ -106,19 +150,24 @@ export class SotwSession extends Session {
   #whole(type: TypeUrl, now: number): Outgoing | undefined {
     const news: Resource[] = [];
     const removed: string[] = [];
+    const moves = new Moves((name) => this.holdings.latest(type, name));
+    for (const name of this.#unsure.get(type) ?? []) moves.mayJoin(this.holdings.latest(type, name));
     for (const item of this.agenda.upserts(type)) {
       const decision = this.decide(item, now);
       if (!decision) continue;
+      if (decision !== 'absent') {
+        if (!moves.takes(item.name, decision)) continue;
+        news.push(decision);
+      }
       this.agenda.done(type, item.name);
-      if (decision !== 'absent') news.push(decision);
     }
     for (const item of this.agenda.removals(type)) {
-      if (!this.decideRemoval(item, now)) continue;
+      if (!this.decideRemoval(item, now) || !moves.takes(item.name, undefined)) continue;
       this.agenda.done(type, item.name);
       removed.push(item.name);
     }
     const owed = this.owed.has(type) && !this.agenda.mentions(type);
-    if (news.length + removed.length === 0 && !owed) return undefined;
+    if (news.length + removed.length === 0 && !owed && !this.#unsure.has(type)) return undefined;
     return this.#respond(type, news, removed, now);
   }
 
@@ -134,8 +183,11 @@ export class SotwSession extends Session {
     return this.owed.has(type) && !this.agenda.mentions(type) ? this.#respond(type, [], [], now) : undefined;
   }
 
-  #respond(type: TypeUrl, news: readonly Resource[], removed: readonly string[], now: number): Outgoing {
+  #respond(type: TypeUrl, said: readonly Resource[], removed: readonly string[], now: number): Outgoing {
+    const unsure = this.#unsure.has(type) ? this.#repeatedUnsure(type, said, removed) : [];
+    const news = [...said, ...unsure];
     const nonce = String(this.say(type, news, removed, now).nonce);
+    for (const { name } of unsure) this.agenda.add(type, name, this.desired(type, name) ? 'upsert' : 'removal', now);
     this.#lastNonce.set(type, nonce);
     return {
       type,
@@ -145,6 +197,15 @@ export class SotwSession extends Session {
       removed: [],
       news,
     };
+  }
+
+  /** Where it is not sure what the client brought, the first response settles it, whatever comes next. */
+  #repeatedUnsure(type: TypeUrl, said: readonly Resource[], removed: readonly string[]): Resource[] {
+    const names = new Set([...(this.#unsure.get(type) ?? [])]);
+    this.#unsure.delete(type);
+    for (const { name } of said) names.delete(name);
+    for (const name of removed) names.delete(name);
+    return [...names].flatMap((name) => this.holdings.latest(type, name) ?? []);
   }
 
   /** What a response must hold for its news to arrive: all the client is to have, where absence means removal. */
@@ -157,4 +218,35 @@ export class SotwSession extends Session {
     }
     return all;
   }
+}
+
+/**
+ * What one response may change about who needs what: nothing may begin to need what another ceases to need in the same
+ * response. A client that takes the second first would let go of it, and then wait for it to come anew.
+ */
+class Moves {
+  readonly #left = new Set<string>();
+  readonly #joined = new Set<string>();
+
+  constructor(private readonly before: (name: string) => Resource | undefined) {}
+
+  /** The response says it in any case, and it may be news to the client. */
+  mayJoin(resource: Resource | undefined): void {
+    for (const route of routesOf(resource)) this.#joined.add(route);
+  }
+
+  /** Takes a change into the response; false: it must wait for the next one. */
+  takes(name: string, after: Resource | undefined): boolean {
+    const [had, needs] = [routesOf(this.before(name)), routesOf(after)];
+    const leaves = had.filter((route) => !needs.includes(route));
+    const joins = needs.filter((route) => !had.includes(route));
+    if (leaves.some((route) => this.#joined.has(route)) || joins.some((route) => this.#left.has(route))) return false;
+    for (const route of leaves) this.#left.add(route);
+    for (const route of joins) this.#joined.add(route);
+    return true;
+  }
+}
+
+function routesOf(resource: Resource | undefined): string[] {
+  return (resource?.needs ?? []).flatMap(({ type, name }) => (type === TYPE.route ? [name] : []));
 }
