@@ -322,12 +322,17 @@ function databaseUrl(config: Config): string {
   ]);
 }
 
+/** A second signal so much later, in ms, ends a process at once. */
+const AGAIN_MS = 1_000;
+
 /** Says that this process is ready, and ends it in order on SIGINT, SIGTERM or when the process that started it is gone. */
 function untilAskedToEnd(close: () => Promise<void>, announcement?: Record<string, unknown>): void {
-  let ending = false;
+  let askedAt: number | undefined;
   const end = () => {
-    if (ending) return;
-    ending = true;
+    // One Ctrl-C may arrive twice, from the terminal and from npm; who asks again later does not want to wait.
+    if (askedAt !== undefined && performance.now() - askedAt > AGAIN_MS) process.exit(130);
+    if (askedAt !== undefined) return;
+    askedAt = performance.now();
     void close().then(
       () => process.exit(0),
       (error: unknown) => {

@@ -34,6 +34,8 @@ import { VERSION } from './version.js';
 
 /** How long requests under way may take at the end, in ms; one that waits for receipts may want longer. */
 const FINISH_MS = 5_000;
+/** How long what asks the database may take to stop, in ms: one that takes connections and says nothing keeps nobody. */
+const STOP_MS = 1_500;
 const DNS = { servers: [], timeoutMs: 2000, pace: { leastMs: 1000, mostMs: 60_000, otherMs: 5000 } };
 
 export interface ControllerOptions {
@@ -100,7 +102,7 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
   const masterKey = await loadMasterKey({ text: options.masterKey, file: join(options.dataDir, 'master.key') });
   const nodeToken = options.nodeToken ?? (await tokenIn(join(options.dataDir, 'node.token')));
   const store = await openStore({ url: options.databaseUrl, masterKey, log });
-  undo.push(() => store.close());
+  undo.push(() => within(STOP_MS, store.close()));
   const adminToken = await firstToken(store, options.adminToken);
   const tokens = new AdminTokens(store);
   await tokens.load();
@@ -114,7 +116,7 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
   const tracker = new Tracker(replica);
   undo.push(async () => tracker.close());
   const journal = new Journal(tracker, store, log);
-  undo.push(() => journal.close());
+  undo.push(() => within(STOP_MS, journal.close()));
   const receipts = new Receipts(tracker, journal, store);
   const inventory = new Inventory(tracker, journal);
   const requests = new RequestLog(options.logStore, log);
@@ -176,16 +178,16 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
   live.serve(ads);
   undo.push(follow(live, store, tokens, receipts, options.pollMs ?? 5000));
   const sweep = EndpointSweep.start(live, log);
-  undo.push(() => sweep.close());
+  undo.push(() => within(STOP_MS, sweep.close()));
   const { pace, ...dns } = options.dns ?? DNS;
   const names = Names.start({ live, dns: new Dns(dns), pace, replica, log });
-  undo.push(() => names.close());
+  undo.push(() => within(STOP_MS, names.close()));
   live.names = names;
   serving.names = names;
 
   const app = await createApplication({ live, tokens, requests, receipts, inventory, serving, metrics, log });
   // First of all: no new connections, requests under way are answered. Streams and database stay until then.
-  undo.push(() => Promise.race([app.close(), delay(FINISH_MS, undefined, { ref: false })]));
+  undo.push(() => within(FINISH_MS, app.close()));
   try {
     await app.listen(options.admin.port, options.admin.host);
   } catch (error) {
@@ -223,7 +225,7 @@ function follow(
   timer.unref();
   return async () => {
     clearInterval(timer);
-    await notifications.close();
+    await within(STOP_MS, notifications.close());
   };
 }
 
@@ -239,6 +241,11 @@ async function tokenIn(file: string): Promise<string> {
   const found = await secretFile(file, () => randomBytes(32).toString('base64url'));
   if (found.length >= 16) return found;
   throw new Error(`${file} holds no token. Remove it to have a new one made, and give that to the edges.`);
+}
+
+/** Resolves when `work` does, or after so many ms. */
+function within(ms: number, work: Promise<unknown>): Promise<unknown> {
+  return Promise.race([work, delay(ms, undefined, { ref: false })]);
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {
