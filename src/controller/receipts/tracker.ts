@@ -18,6 +18,13 @@ export interface TrackedNode {
   leftAtMs?: number;
   /** It has had everything since it came; before, its release in force is not known. */
   synced: boolean;
+  /** What it was found to lack last, with what it had of it then, after so many changes of its fleet. */
+  lacked?: {
+    readonly type: string;
+    readonly name: string;
+    readonly acked: string | undefined;
+    readonly published: number;
+  };
   /** The latest releases at this node. */
   readonly rows: Map<number, Row>;
   /** Those of them, and older ones, that it does not have in force, oldest first. */
@@ -57,6 +64,8 @@ export class Tracker {
   /** Told after rows or nodes have changed. `came`: a node came or went. */
   readonly onChange = new Set<(came: boolean) => void>();
   readonly #histories = new Map<string, FleetHistory>();
+  /** How often each fleet has changed. */
+  readonly #changes = new Map<string, number>();
   readonly #streams = new Map<number, TrackedNode>();
   readonly #releases = new Map<string, number>();
   readonly #releasing = new Map<string, number>();
@@ -179,6 +188,7 @@ export class Tracker {
   #published({ fleet, change, release, atMs }: Extract<Told, { kind: 'published' }>): void {
     const history = this.#histories.get(fleet) ?? new FleetHistory();
     this.#histories.set(fleet, history);
+    this.#changes.set(fleet, (this.#changes.get(fleet) ?? 0) + 1);
     const changes: ResourceChange[] = [
       ...change.upserts.map(({ type, name, version }) => ({ type, name, version })),
       ...change.removals.map(({ type, name }) => ({ type, name, version: '' })),
@@ -274,12 +284,25 @@ export class Tracker {
     if (!row.waits) node.open.delete(row.release);
   }
 
-  /** Whether a node that came lately has everything now. Looks at the whole table, but only when nothing is under way. */
+  /**
+   * Whether a node that came lately has everything now. Looks at the whole table, but only when nothing is under way, and not
+   * again before something has become of what it lacked: a node that refuses something lacks it for long.
+   */
   #sync(node: TrackedNode): void {
-    const { stream } = node;
+    const { stream, lacked } = node;
     if (node.synced || !stream?.quiet) return;
+    const published = this.#changes.get(node.fleet) ?? 0;
+    if (lacked?.published === published && stream.wants(lacked.type, lacked.name)) {
+      if (stream.acked(lacked.type, lacked.name) === lacked.acked) return;
+    }
     for (const type of ORDER) {
-      const lacks = ({ name, version }: Resource) => stream.wants(type, name) && stream.acked(type, name) !== version;
+      const lacks = ({ name, version }: Resource) => {
+        if (!stream.wants(type, name)) return false;
+        const acked = stream.acked(type, name);
+        if (acked === version) return false;
+        node.lacked = { type, name, acked, published };
+        return true;
+      };
       for (const resource of stream.named(type)) if (lacks(resource)) return;
       for (const resource of this.#ads?.desired(node.fleet, type) ?? []) if (lacks(resource)) return;
     }
