@@ -4,6 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import { expect, it } from 'vitest';
 import { bootstrap } from '../../src/core/xds/bootstrap.js';
 import { testController } from '../support/admin.js';
+import { type Backend, startBackend } from '../support/backend.js';
 import { type SelfSigned, selfSigned } from '../support/certificate.js';
 import { onCleanup } from '../support/cleanup.js';
 import { type DnsServer, startDnsServer } from '../support/dns-server.js';
@@ -129,6 +130,41 @@ it('TLS verifies the name that led to an address, also when the controller resol
   const registered = await admin.call('PUT', `${base}/clusters/backend/endpoints/one`, { host: '127.0.0.1', port });
   expect(registered.status).toBe(201);
   await until(async () => (await ask('/', request)).body === '127.0.0.1 false', { what: 'no name asked for' });
+});
+
+it('SRV records: their ports and weights, and the second priority while the hosts of the first are ill', async () => {
+  const name = '_http._tcp.backend.internal';
+  const ill = new Set<string>();
+  const backend = (who: string) =>
+    startBackend(who, (_, response) => {
+      response.writeHead(ill.has(who) ? 503 : 200).end(who);
+      return true;
+    });
+  const [often, seldom, reserve] = [await backend('often'), await backend('seldom'), await backend('reserve')];
+  const record = ({ port }: Backend, priority: number, weight: number) => ({ target: NAME, port, priority, weight });
+  const dns = await startDnsServer({
+    [NAME]: { a: ['127.0.0.1'] },
+    [name]: { srv: [record(often, 10, 90), record(seldom, 10, 10), record(reserve, 20, 1)] },
+  });
+  const { ask } = await gateway(dns, {
+    endpoints: [],
+    discovery: { dns: [{ name, type: 'srv' }] },
+    healthCheck: { path: '/healthz', intervalMs: 100, timeoutMs: 1000, unhealthyThreshold: 1 },
+  });
+  const who = async () => {
+    const answers = await Promise.all(Array.from({ length: 50 }, () => ask('/', request)));
+    const bodies = answers.map(({ status, body }) => (status === 200 ? body : String(status)));
+    return { all: [...new Set(bodies)].sort().join(), often: bodies.filter((body) => body === 'often').length };
+  };
+  const among = (all: string) =>
+    until(async () => (await who()).all === all, { what: `answers of ${all}`, within: 20_000 });
+  await among('often,seldom');
+  expect((await who()).often).toBeGreaterThan(35);
+  ill.add('often').add('seldom');
+  await among('reserve');
+  ill.delete('seldom');
+  ill.delete('often');
+  await among('often,seldom');
 });
 
 /** Answers with its address and the name that the client asked for; returns the port. */
