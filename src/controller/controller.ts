@@ -6,7 +6,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Canary } from '../canary/canary.js';
 import { reasonOf } from '../core/explain/refusal.js';
 import { Dns, type DnsOptions } from '../discovery/dns.js';
-import type { Pace } from '../discovery/schedule.js';
 import type { Log } from '../logger.js';
 import { loadMasterKey, NODE_TOKEN_USE } from '../store/master-key.js';
 import type { Notifications } from '../store/notifications.js';
@@ -21,7 +20,7 @@ import { createApplication } from './application.js';
 import { EndpointSweep } from './endpoint-sweep.js';
 import { Live } from './live.js';
 import { Metrics } from './metrics.js';
-import { Names } from './names.js';
+import { Names, type NamesParts } from './names.js';
 import { logFields, traced } from './quarantine.js';
 import { Inventory } from './receipts/inventory.js';
 import { Journal } from './receipts/journal.js';
@@ -59,7 +58,7 @@ export interface ControllerOptions {
   /** Path of the Envoy that judges what is published before it is. Left out: nothing is judged. */
   readonly canary?: string | undefined;
   /** How names of clusters are asked for. Default: the system's servers, at the pace of the settings' defaults. */
-  readonly dns?: (DnsOptions & { readonly pace: Pace }) | undefined;
+  readonly dns?: (DnsOptions & Pick<NamesParts, 'pace' | 'forgetMs'>) | undefined;
   readonly log: Log;
 }
 
@@ -179,8 +178,8 @@ async function start(options: ControllerOptions, undo: (() => Promise<unknown>)[
   undo.push(follow(live, store, tokens, receipts, options.pollMs ?? 5000));
   const sweep = EndpointSweep.start(live, log);
   undo.push(() => within(STOP_MS, sweep.close()));
-  const { pace, ...dns } = options.dns ?? DNS;
-  const names = Names.start({ live, dns: new Dns(dns), pace, replica, log });
+  const { pace, forgetMs, ...dns }: NonNullable<ControllerOptions['dns']> = options.dns ?? DNS;
+  const names = Names.start({ live, dns: new Dns(dns), pace, forgetMs, replica, log });
   undo.push(() => within(STOP_MS, names.close()));
   live.names = names;
   serving.names = names;

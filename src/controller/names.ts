@@ -44,6 +44,17 @@ interface Watched {
   unwantedSince?: number | undefined;
 }
 
+export interface NamesParts {
+  readonly live: Live;
+  readonly dns: Dns;
+  readonly pace: Pace;
+  /** Name of this controller among all. */
+  readonly replica: string;
+  readonly log: Log;
+  /** How long what is no longer asked for is remembered. Default 10 min. */
+  readonly forgetMs?: number | undefined;
+}
+
 export interface NamesState {
   /** Replica that asks for all; undefined: none does, as far as is known. */
   readonly holder: string | undefined;
@@ -79,6 +90,7 @@ export class Names {
     private readonly pace: Pace,
     private readonly replica: string,
     private readonly log: Log,
+    private readonly forgetMs: number,
   ) {
     this.#timers = [
       setInterval(() => this.#once('renewing', () => this.#renew()), RENEW_MS),
@@ -87,9 +99,9 @@ export class Names {
     for (const timer of this.#timers) timer.unref();
   }
 
-  static start(parts: { live: Live; dns: Dns; pace: Pace; replica: string; log: Log }): Names {
-    const { live, dns, pace, replica, log } = parts;
-    const names = new Names(live, dns, pace, replica, log);
+  static start(parts: NamesParts): Names {
+    const { live, dns, pace, replica, log, forgetMs = FORGET_MS } = parts;
+    const names = new Names(live, dns, pace, replica, log, forgetMs);
     names.#once('renewing', () => names.#renew());
     return names;
   }
@@ -206,7 +218,7 @@ export class Names {
         continue;
       }
       watched.unwantedSince ??= now;
-      if (now - watched.unwantedSince < FORGET_MS || watched.asking) continue;
+      if (now - watched.unwantedSince < this.forgetMs || watched.asking) continue;
       this.#watched.delete(key);
       this.#store(watched.workspace, { ...watched.question, addresses: [], omitted: 0, failure: null });
     }

@@ -32,9 +32,9 @@ beforeAll(async () => {
   dns = await startDnsServer();
 });
 
-function controller(url: string): Promise<AdminClient> {
+function controller(url: string, forgetMs?: number): Promise<AdminClient> {
   const pace = { leastMs: 50, mostMs: 200, otherMs: 100 };
-  return testController(url, { pollMs: 60_000, dns: { servers: [dns.address], timeoutMs: 100, pace } });
+  return testController(url, { pollMs: 60_000, dns: { servers: [dns.address], timeoutMs: 100, pace, forgetMs } });
 }
 
 async function shop(url: string, ...clusters: { name: string }[]): Promise<{ admin: AdminClient; told: unknown[] }> {
@@ -258,6 +258,34 @@ describe('the controller that asks', () => {
     await own.start();
     await until(() => seen.addresses?.join() === '10.0.0.2:80', { what: 'the new address', within: 20_000 });
   });
+});
+
+it('a name that no cluster wants any more is remembered for a while, then forgotten', async () => {
+  dns.set('pods.internal', { a: ['10.0.0.1'] });
+  const url = await postgres.database();
+  const { admin: first } = await shop(url, PODS);
+  const patch = (admin: AdminClient, spec: object, publish: string) =>
+    admin.call('PATCH', `${base}/clusters/pods${publish}`, spec, { 'if-match': '*' });
+  const seen = node(first);
+  await seen.has('10.0.0.1:80');
+  await patch(first, { discovery: null }, '?publish=true');
+  await seen.has();
+  // Back again it has its addresses at once, although DNS is away.
+  dns.mute(true);
+  const back = await patch(first, { discovery: PODS.discovery }, '?publish=true');
+  expect(back.body.outcome.diagnostics).toEqual([]);
+  await seen.has('10.0.0.1:80');
+  dns.mute(false);
+  await patch(first, { discovery: null }, '?publish=true');
+  await first.close();
+  const second = await controller(url, 500);
+  await second.call('POST', `${base}/clusters?publish=true`, {
+    ...PODS,
+    name: 'other',
+    discovery: { dns: [{ name: 'other.internal', port: 1 }] },
+  });
+  await patch(second, { discovery: PODS.discovery }, '');
+  await until(async () => (await state(second)).state === 'waiting', { what: 'its answer forgotten', within: 20_000 });
 });
 
 it('many names, one of them hostile, are asked for side by side', async () => {
