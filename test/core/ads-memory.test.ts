@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { Holdings } from '../../src/core/ads/holdings.js';
 import { FleetHistory } from '../../src/core/ads/in-force.js';
 import { Quarantine } from '../../src/core/ads/quarantine.js';
 import { TYPE } from '../../src/core/ads/resource.js';
@@ -40,4 +41,21 @@ it('what one node refused is told apart from what others did, and is gone when a
   expect([of('n'), of('m'), quarantine.size]).toEqual([[], ['a', 'b'], 2]);
   quarantine.refuse('m', made(TYPE.route, 'a', 'worse'), 'no', undefined, 2);
   expect(of('m').sort()).toEqual(['a', 'b']);
+});
+
+it('a client that takes everything and answers nothing keeps no old content alive, and its late answers still count', () => {
+  const holdings = new Holdings(() => {});
+  const versions = Array.from({ length: 100 }, (_, i) => made(TYPE.route, 'r', `content ${i}`));
+  for (const [i, resource] of versions.entries())
+    holdings.sent({ nonce: i + 1, type: TYPE.route, resources: [resource], removed: [] }, i);
+  const waiting = holdings.earlier(TYPE.route, 101);
+  expect(waiting.map(({ nonce, resources }) => [nonce, resources[0]?.version])).toEqual(
+    versions.map(({ version }, i) => [i + 1, version]),
+  );
+  expect(waiting.filter(({ resources }) => (resources[0]?.bytes.length ?? 0) > 0)).toHaveLength(4);
+  for (const { nonce } of waiting) {
+    const response = holdings.take(nonce);
+    if (response) holdings.accept(response, () => true);
+  }
+  expect(holdings.inForce(TYPE.route, 'r')?.resource).toBe(versions.at(-1));
 });

@@ -19,6 +19,8 @@ const UNANSWERED_PER_NAME = 4;
 /** How many responses of a stream may be unanswered before the oldest is forgotten. Bounds a client that never answers. */
 const UNANSWERED = 8192;
 
+const NO_BYTES = new Uint8Array();
+
 /** A version the client refused, and what it said. */
 export interface Refused {
   readonly version: string;
@@ -277,14 +279,26 @@ export class Holdings {
     } else {
       statements.push(statement);
       // Not the first if it is in force: routes of it still run.
-      if (statements.length > UNANSWERED_PER_NAME)
-        this.#release(type, statements.splice(statements[0]?.acked ? 1 : 0, 1));
+      if (statements.length > UNANSWERED_PER_NAME) {
+        const forgotten = statements.splice(statements[0]?.acked ? 1 : 0, 1);
+        this.#release(type, forgotten);
+        for (const { nonce } of forgotten) this.#lighten(nonce, name);
+      }
     }
     if (statement.opaque) this.#opaque.set(type, (this.#opaque.get(type) ?? 0) + 1);
     for (const need of statement.resource?.needs ?? []) {
       const user = key(need.type, need.name);
       this.#users.set(user, (this.#users.get(user) ?? 0) + 1);
     }
+  }
+
+  /** A response whose content was overtaken long ago keeps its names and versions only: a silent client costs no old bytes. */
+  #lighten(nonce: number, name: string): void {
+    const response = this.#unanswered.get(nonce);
+    if (!response) return;
+    const light = (r: Resource): Resource =>
+      r.name === name ? { type: r.type, name, version: r.version, bytes: NO_BYTES } : r;
+    this.#unanswered.set(nonce, { ...response, resources: response.resources.map(light) });
   }
 
   #drop(type: string, name: string, which: (statement: Statement) => boolean): void {
