@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { withOutput, workspaceOf } from './admin.js';
+import { GRPC_HELP, printGrpc } from './bootstrap-grpc.js';
 import { yamlOf } from './dump.js';
 import { usage } from './exit.js';
 import { action, json } from './terminal.js';
@@ -19,6 +20,7 @@ interface BootstrapOptions {
   readonly dnsServer?: readonly string[];
   readonly output: 'yaml' | 'json';
   readonly json?: boolean;
+  readonly grpc?: boolean;
 }
 
 /** `paifang bootstrap`: the file an Envoy starts with; asks no server. */
@@ -30,6 +32,7 @@ export function addBootstrap(program: Command): void {
       new Option('-w, --workspace <name>', 'workspace of the fleet (default: "default")').env('PAIFANG_WORKSPACE'),
     )
     .option('--ads <host:port>', 'xDS address of a controller', '127.0.0.1:9876')
+    .option('--grpc', 'of a gRPC client that calls clusters without a proxy instead, as JSON')
     .option('--edge-socket <path>', "socket of the edge; relative to Envoy's working directory", 'authz.sock')
     .option(
       '--failover-socket <path>',
@@ -47,7 +50,7 @@ export function addBootstrap(program: Command): void {
       'DNS servers (ip or ip:port) that the Envoy asks for names it resolves itself (default: those of its machine)',
     )
     .addOption(new Option('-o, --output <format>', 'format').choices(['yaml', 'json']).default('yaml'))
-    .summary('print the bootstrap of an Envoy')
+    .summary('print the bootstrap of an Envoy or a gRPC client')
     .description(
       'Prints the file an Envoy starts with: who it is, where its controller is, where its edge is. Everything else it gets from the controller. Needs no server.',
     )
@@ -61,7 +64,8 @@ Example: a node of its own, in its own directory, where access.log and the socke
     PAIFANG_CONTROLLER=controller:9876 paifang edge &
   envoy -c envoy.yaml --file-flush-interval-msec 1000
 
-Envoy writes its log every 10 s unless told otherwise; requests can be asked for after that.`,
+Envoy writes its log every 10 s unless told otherwise; requests can be asked for after that.
+${GRPC_HELP}`,
     )
     .action(action(print));
 }
@@ -81,6 +85,8 @@ async function print(options: BootstrapOptions): Promise<void> {
       throw usage(`"${part}" cannot be the name of a region, zone or room.`);
   if (region === undefined && (zone ?? room) !== undefined)
     throw usage('--zone and --room need --region.', 'Zones and rooms are told apart within their region.');
+  const locality = region === undefined ? undefined : { region, zone: zone ?? '', subZone: room ?? '' };
+  if (options.grpc) return printGrpc({ ...options, workspace: workspaceOf(options), locality });
   const made = bootstrap({
     nodeId: options.node,
     nodeCluster: `${workspaceOf(options)}/${options.fleet}`,
@@ -88,7 +94,7 @@ async function print(options: BootstrapOptions): Promise<void> {
     adsPort: port(ads[3] as string, '--ads'),
     edgeSocket: options.edgeSocket,
     ...(options.failoverSocket !== false && { failoverSocket: options.failoverSocket }),
-    ...(region !== undefined && { locality: { region, zone: zone ?? '', subZone: room ?? '' } }),
+    ...(locality && { locality }),
     ...(options.dnsServer && { dnsServers: options.dnsServer.map(dnsServer) }),
     adminAddress: options.adminAddress,
     adminPort: port(options.adminPort, '--admin-port'),

@@ -85,15 +85,21 @@ describe.each(['delta', 'sotw'] as const)('%s: what is given by name only', (var
     expect(hand.written()).toEqual([`ClusterLoadAssignment ${name}`]);
     hand.ack(TYPE.endpoint, [name]);
     hand.publish([], gone('orders'));
-    // In state of the world absence from the list is the removal. The cluster stays until nothing leads to it.
+    // In state of the world absence from the list is the removal. The rest goes when the client lets go of it.
     expect(hand.written()).toEqual([variant === 'delta' ? `Listener -${name}` : 'Listener']);
     hand.ack(TYPE.listener, [name]);
-    expect(hand.written()[0]).toBe(variant === 'delta' ? `Cluster -${name}` : 'Cluster');
-    hand.ack(TYPE.cluster, [name]);
+    expect(hand.written()).toEqual([]);
+    hand.publish(ours('orders', '1').map((r) => (r.type === TYPE.endpoint ? made(r.type, name, '2') : r)));
+    expect(hand.written()).toEqual([`Listener ${name}`]);
+    hand.ack(TYPE.listener, [name]);
+    hand.publish([], gone('orders'));
+    expect(hand.written()).toHaveLength(1);
+    hand.ack(TYPE.listener, [name]);
+    for (const type of [TYPE.cluster, TYPE.endpoint]) hand.ask(type, [], [name]);
+    hand.ask(TYPE.listener, variant === 'delta' ? [] : [name], []);
+    expect(hand.session.backlog).toBe(0);
     hand.publish(ours('orders', '3'));
-    expect(hand.written()).toContain(`Cluster ${name}`);
-    hand.ack(TYPE.cluster, [name]);
-    expect(hand.written()).toContain(`Listener ${name}`);
+    expect(hand.written()).toEqual([`Listener ${name}`]);
   });
 
   it('an unknown name is answered with its absence, and given when it comes', () => {

@@ -51,7 +51,7 @@ export function staticBootstrap(gateway: Gateway, options: StaticOptions = {}): 
   });
   const reachable = options.grpc ? clusters.filter(forGrpcClients) : [];
   const forGrpc = reachable.map((cluster) => [
-    ...grpcResources(cluster),
+    ...grpcResources(cluster, 1),
     ...(cluster.discovery === 'eds' ? [grpcEndpoints(cluster)] : []),
   ]);
   return {

@@ -43,7 +43,7 @@ export class GrpcClusters {
     if (cluster.spec.protocol !== 'http2') return [];
     const ir = this.#clusters.ir(cluster.name);
     if (!forGrpcClients(ir)) return [];
-    const own = this.#own.get(cluster) ?? grpcResources(ir);
+    const own = this.#own.get(cluster) ?? grpcResources(ir, cluster.release);
     this.#own.set(cluster, own);
     if (ir.discovery === 'dns') return [...own];
     const byHome = this.#endpoints.get(ir) ?? new Map<string, Resource>();

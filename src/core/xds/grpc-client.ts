@@ -21,6 +21,7 @@ import { any, duration, extension } from './any.js';
 import { EDS, httpProtocolOptions, outlierDetection } from './cluster.js';
 import { encoded } from './encoded.js';
 import { socketAddress } from './endpoint.js';
+import { metadata } from './metadata.js';
 import { FILTER, grpcName, HTTP_STAT_PREFIX } from './names.js';
 
 // What gRPC libraries take from an xDS server without a proxy between (gRFCs A27, A31, A32, A37, A50, A52). They read fewer fields
@@ -37,16 +38,18 @@ export function forGrpcClients({ protocol, tls, discovery, endpoints }: ClusterI
 /**
  * What gRPC clients are told of a cluster they can reach, under one name: the listener, which sends every call to the cluster, and
  * the cluster. Its endpoints come third, where they are IP addresses. Pure and deterministic.
+ *
+ * @param release the one in which the cluster became what it is.
  */
-export function grpcResources(cluster: ClusterIr): Resource[] {
+export function grpcResources(cluster: ClusterIr, release: number): Resource[] {
   const name = grpcName(cluster);
   return [
-    encoded(TYPE.listener, name, ListenerSchema, listener(name), [{ type: TYPE.cluster, name }]),
+    encoded(TYPE.listener, name, ListenerSchema, listener(name, release), [{ type: TYPE.cluster, name }]),
     encoded(TYPE.cluster, name, ClusterSchema, grpcCluster(cluster, name)),
   ];
 }
 
-function listener(name: string): Listener {
+function listener(name: string, release: number): Listener {
   const route = {
     match: { pathSpecifier: { case: 'prefix' as const, value: '' } },
     action: {
@@ -61,6 +64,8 @@ function listener(name: string): Listener {
   };
   return create(ListenerSchema, {
     name,
+    // Tells one that is back from the one that went: grpc-js, up to 1.14, does not notice one that is equal.
+    metadata: metadata({ release }),
     apiListener: {
       apiListener: any(HttpConnectionManagerSchema, {
         statPrefix: HTTP_STAT_PREFIX,
@@ -86,7 +91,9 @@ function grpcCluster(cluster: ClusterIr, name: string): Cluster {
       thresholds: [{ priority: RoutingPriority.DEFAULT, maxRequests: cluster.circuitBreaker.maxRequests }],
     },
     typedExtensionProtocolOptions: { [HttpProtocolOptionsSchema.typeName]: httpProtocolOptions(cluster) },
-    ...(cluster.outlierDetection && { outlierDetection: outlierDetection(cluster.outlierDetection) }),
+    ...(cluster.outlierDetection && {
+      outlierDetection: { ...outlierDetection(cluster.outlierDetection), ...SUCCESS_RATE },
+    }),
   });
 }
 
@@ -104,6 +111,17 @@ function oneName({ endpoints: [endpoint] }: ClusterIr, clusterName: string) {
     },
   };
 }
+
+/**
+ * Envoy's defaults, which gRPC's are too (gRFC A50), in words: grpc-js up to 1.14 takes what is left out for no number at all, and
+ * its process ends when it divides by that. Hosts that answer one error after the other are not taken out: gRPC does not count so.
+ */
+const SUCCESS_RATE = {
+  enforcingSuccessRate: 100,
+  successRateMinimumHosts: 5,
+  successRateRequestVolume: 100,
+  successRateStdevFactor: 1900,
+};
 
 /**
  * Localities by weight, in each the endpoint with the fewest calls under way. A client takes the first policy of a list that it
