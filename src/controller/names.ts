@@ -71,7 +71,8 @@ export interface NamesState {
  */
 export class Names {
   readonly #watched = new Map<string, Watched>();
-  readonly #adopted = new Set<string>();
+  /** What was in force in each workspace when it was last looked which names are wanted. */
+  readonly #seen = new Map<string, { readonly compiler: Compiler; readonly release: number }>();
   /** Answers to be stored, by workspace. */
   readonly #writes = new Map<string, Map<string, NewAnswer>>();
   readonly #running = new Set<Promise<unknown>>();
@@ -172,11 +173,9 @@ export class Names {
     void done.finally(() => this.#running.delete(done));
   }
 
-  *#wanted(): Iterable<{ workspace: string; question: Question; compiler: Compiler }> {
-    for (const { workspace } of this.live.states()) {
-      const compiler = this.live.compiler(workspace);
-      for (const question of compiler?.questions() ?? []) yield { workspace, question, compiler: compiler as Compiler };
-    }
+  *#wanted(): Iterable<{ workspace: string; question: Question }> {
+    for (const { workspace } of this.live.states())
+      for (const question of this.live.compiler(workspace)?.questions() ?? []) yield { workspace, question };
   }
 
   /** Takes or keeps the lease, as long as there is anything to ask. */
@@ -195,32 +194,46 @@ export class Names {
     });
     if (this.#holds() === before) return;
     this.#watched.clear();
-    this.#adopted.clear();
+    this.#seen.clear();
     if (!before) this.log.info('this controller asks DNS for all', { replica: this.replica });
   }
 
-  /** Asks for what is due. */
+  /** Asks for what is due. What is wanted is looked up where a release was made since. */
   async #look(): Promise<void> {
     if (!this.#holds()) return;
     const now = performance.now();
-    const wanted = new Set<string>();
-    for (const { workspace, question } of this.#wanted()) {
-      if (!this.#adopted.has(workspace)) await this.#adopt(workspace);
-      const key = keyOf(workspace, question);
-      wanted.add(key);
-      const known = this.#watched.get(key);
-      if (known) known.unwantedSince = undefined;
-      else this.#watched.set(key, fresh(workspace, question, now));
+    for (const { workspace } of this.live.states()) {
+      const compiler = this.live.compiler(workspace);
+      const seen = this.#seen.get(workspace);
+      if (!compiler || (seen?.compiler === compiler && seen.release === compiler.release)) continue;
+      if (!seen) await this.#adopt(workspace);
+      this.#want(workspace, compiler.questions(), now);
+      this.#seen.set(workspace, { compiler, release: compiler.release });
     }
     for (const [key, watched] of this.#watched) {
-      if (wanted.has(key)) {
-        if (!watched.asking && watched.dueAt <= now) this.#track(this.#ask(watched));
-        continue;
+      const { workspace, question, unwantedSince } = watched;
+      if (watched.asking) continue;
+      if (!this.live.compiler(workspace)) {
+        this.#watched.delete(key);
+        this.#seen.delete(workspace);
+      } else if (unwantedSince === undefined) {
+        if (watched.dueAt <= now) this.#track(this.#ask(watched));
+      } else if (now - unwantedSince >= this.forgetMs) {
+        this.#watched.delete(key);
+        this.#store(workspace, { ...question, addresses: [], omitted: 0, failure: null });
       }
-      watched.unwantedSince ??= now;
-      if (now - watched.unwantedSince < this.forgetMs || watched.asking) continue;
-      this.#watched.delete(key);
-      this.#store(watched.workspace, { ...watched.question, addresses: [], omitted: 0, failure: null });
+    }
+  }
+
+  #want(workspace: string, questions: readonly Question[], now: number): void {
+    const wanted = new Set(questions.map((question) => keyOf(workspace, question)));
+    for (const [key, watched] of this.#watched) {
+      if (watched.workspace === workspace)
+        watched.unwantedSince = wanted.has(key) ? undefined : (watched.unwantedSince ?? now);
+    }
+    for (const question of questions) {
+      const key = keyOf(workspace, question);
+      if (!this.#watched.has(key)) this.#watched.set(key, fresh(workspace, question, now));
     }
   }
 
@@ -233,7 +246,6 @@ export class Names {
       const key = keyOf(workspace, { type, name });
       this.#watched.set(key, { ...fresh(workspace, { type, name }, now), failure, omitted });
     }
-    this.#adopted.add(workspace);
   }
 
   async #ask(watched: Watched): Promise<void> {
