@@ -1,11 +1,12 @@
 import { type Command, Option } from 'commander';
 import { withOutput, workspaceOf } from './admin.js';
 import { GRPC_HELP, printGrpc } from './bootstrap-grpc.js';
+import { type LimitOptions, limitsOf, withLimits } from './bootstrap-limits.js';
 import { yamlOf } from './dump.js';
 import { usage } from './exit.js';
 import { action, json } from './terminal.js';
 
-interface BootstrapOptions {
+interface BootstrapOptions extends LimitOptions {
   readonly node: string;
   readonly fleet: string;
   readonly workspace?: string;
@@ -25,7 +26,7 @@ interface BootstrapOptions {
 
 /** `paifang bootstrap`: the file an Envoy starts with; asks no server. */
 export function addBootstrap(program: Command): void {
-  withOutput(program.command('bootstrap'))
+  withLimits(withOutput(program.command('bootstrap')))
     .requiredOption('--node <id>', 'node.id, different for every Envoy; appears in logs and in the list of nodes')
     .requiredOption('--fleet <name>', 'fleet the Envoy belongs to')
     .addOption(
@@ -42,9 +43,18 @@ export function addBootstrap(program: Command): void {
     .option('--no-failover-socket', 'leave that out: for an edge with PAIFANG_EDGE_LAST_GOOD=false')
     .option('--admin-address <ip>', "address of Envoy's own admin", '127.0.0.1')
     .option('--admin-port <port>', "port of Envoy's own admin", '9901')
-    .option('--region <name>', 'where the Envoy stands (default: where its fleet says)')
-    .option('--zone <name>', 'zone within the region')
-    .option('--room <name>', 'machine room within the region; requests go to endpoints of the same room first')
+    .addOption(
+      new Option('--region <name>', 'where the Envoy stands (default: where its fleet says)').env(
+        'PAIFANG_NODE_REGION',
+      ),
+    )
+    .addOption(new Option('--zone <name>', 'zone within the region').env('PAIFANG_NODE_ZONE'))
+    .addOption(
+      new Option(
+        '--room <name>',
+        'machine room within the region; requests go to endpoints of the same room first',
+      ).env('PAIFANG_NODE_ROOM'),
+    )
     .option(
       '--dns-server <address...>',
       'DNS servers (ip or ip:port) that the Envoy asks for names it resolves itself (default: those of its machine)',
@@ -79,7 +89,8 @@ async function print(options: BootstrapOptions): Promise<void> {
     throw usage(`"${options.node}" cannot be a node id.`, 'Use visible ASCII characters.');
   if (!/^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u.test(options.fleet))
     throw usage(`"${options.fleet}" cannot be the name of a fleet.`);
-  const { region, zone, room } = options;
+  // A variable that is there and empty says nothing.
+  const [region, zone, room] = [options.region, options.zone, options.room].map((part) => part || undefined);
   for (const part of [region, zone, room])
     if (part !== undefined && !/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(part))
       throw usage(`"${part}" cannot be the name of a region, zone or room.`);
@@ -96,6 +107,7 @@ async function print(options: BootstrapOptions): Promise<void> {
     ...(options.failoverSocket !== false && { failoverSocket: options.failoverSocket }),
     ...(locality && { locality }),
     ...(options.dnsServer && { dnsServers: options.dnsServer.map(dnsServer) }),
+    ...limitsOf(options),
     adminAddress: options.adminAddress,
     adminPort: port(options.adminPort, '--admin-port'),
   });

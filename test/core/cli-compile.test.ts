@@ -219,7 +219,41 @@ describe('paifang bootstrap', () => {
     expect(await validate(stdout)).toMatchObject({ ok: true });
   });
 
+  it('says where the node stands and what it may take, from options or from variables', async () => {
+    const args = ['bootstrap', '--node', 'gw-1', '--fleet', 'f'];
+    const told = (text: string) => {
+      const { node, overload_manager: manager } = parse(text);
+      const { max_heap_size_bytes: heap } = JSON.parse(
+        /\{[^{}]*max_heap_size_bytes[^{}]*\}/.exec(JSON.stringify(manager))?.[0] ?? '{}',
+      );
+      return { ...node.locality, heap: Number(heap), connections: JSON.stringify(manager).includes('"123"') };
+    };
+    const given = { region: 'east', zone: 'z', sub_zone: 'e1', heap: 512 * 2 ** 20, connections: true };
+    const options = [
+      '--region',
+      'east',
+      '--zone',
+      'z',
+      '--room',
+      'e1',
+      '--max-heap',
+      '512',
+      '--max-connections',
+      '123',
+    ];
+    const byOptions = await paifang([...args, ...options]);
+    expect(told(byOptions.stdout)).toEqual(given);
+    expect(await validate(byOptions.stdout)).toMatchObject({ ok: true });
+    const place = { PAIFANG_NODE_REGION: 'east', PAIFANG_NODE_ZONE: 'z', PAIFANG_NODE_ROOM: 'e1' };
+    const limits = { PAIFANG_ENVOY_MAX_HEAP_MIB: '512', PAIFANG_ENVOY_MAX_CONNECTIONS: '123' };
+    const byVariables = await paifang(args, { env: { ...place, ...limits } });
+    expect(byVariables.stdout).toBe(byOptions.stdout);
+    const silent = await paifang(args, { env: { PAIFANG_NODE_REGION: '', PAIFANG_ENVOY_MAX_HEAP_MIB: '' } });
+    expect(told(silent.stdout)).toEqual({ heap: 2 ** 31, connections: false });
+  });
+
   it.each([
+    [['--max-heap', '2GiB'], /not a number from 64/],
     [['--ads', 'controller'], /host:port/],
     [['--dns-server', 'dns.internal'], /IP addresses/],
     [['--dns-server', '10.0.0.2:0'], /not a port/],
