@@ -218,6 +218,12 @@ export const ConfigSchema = section(
       {
         node: optionalText('PAIFANG_NODE', 'node.id of the Envoy this edge serves. Default: host name.'),
         cluster: text('default/default', 'PAIFANG_NODE_CLUSTER', '`<workspace>/<fleet>` of that Envoy.'),
+        region: optionalText(
+          'PAIFANG_NODE_REGION',
+          'Where that Envoy stands, as its bootstrap says it: what the edge keeps for it then prefers the same endpoints.',
+        ),
+        zone: optionalText('PAIFANG_NODE_ZONE', 'Zone within the region.'),
+        room: optionalText('PAIFANG_NODE_ROOM', 'Room within the region.'),
         controller: text('127.0.0.1:9876', 'PAIFANG_CONTROLLER', "host:port of a controller's xDS."),
         controllerCa: optionalText(
           'PAIFANG_CONTROLLER_CA',

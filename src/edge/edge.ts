@@ -21,6 +21,10 @@ export interface EdgeOptions {
   readonly node?: string | undefined;
   /** node.cluster of that Envoy: `<workspace>/<fleet>`. */
   readonly cluster: string;
+  /** Where that Envoy stands, as its bootstrap says. */
+  readonly region?: string | undefined;
+  readonly zone?: string | undefined;
+  readonly room?: string | undefined;
   /** `host:port` of a controller. */
   readonly controller: string;
   /** Envoy's working directory: the socket, the access log and the digest log are here. Made when missing. */

@@ -68,7 +68,7 @@ export function subscribe(
   };
   const client = AdsClient.start({
     address: controller,
-    node: { id: edgeIdOf(node), cluster, metadata: { role: 'edge', node } },
+    node: { id: edgeIdOf(node), cluster, metadata: { role: 'edge', node }, locality: localityOf(options) },
     token,
     security: options.security,
     subscriptions: [...EDGE_TYPES, ...(lastGood?.types ?? [])].map((type) => {
@@ -124,4 +124,9 @@ export function subscribe(
 /** Whether there is a stream to a controller. */
 export function isConnected(state: SubscriptionState | undefined): boolean {
   return state?.kind === 'connected' || state?.kind === 'synced';
+}
+
+/** Of the Envoy beside it: what is kept for that one is then what the controller would give it. */
+function localityOf({ region = '', zone = '', room = '' }: EdgeOptions) {
+  return { region, zone, subZone: room };
 }

@@ -28,10 +28,22 @@ export type AdsClientState =
   | { readonly kind: 'synced' }
   | { readonly kind: 'disconnected'; readonly reason: string; readonly retryInMs: number };
 
+/** Where a node stands; `''`: not said. */
+export interface Locality {
+  readonly region: string;
+  readonly zone: string;
+  readonly subZone: string;
+}
+
 export interface AdsClientOptions {
   /** `host:port` of a controller. */
   readonly address: string;
-  readonly node: { readonly id: string; readonly cluster: string; readonly metadata?: JsonObject };
+  readonly node: {
+    readonly id: string;
+    readonly cluster: string;
+    readonly metadata?: JsonObject;
+    readonly locality?: Locality;
+  };
   /** Looked for at each stream; needed for types that hold secrets, unless a certificate names the fleet. */
   readonly token?: TokenSource;
   /** Default: plain text. */
@@ -152,9 +164,9 @@ export class AdsClient {
     const names = [...(this.#asked.get(type) ?? [])];
     if (wildcard) this.#incomplete.add(type);
     else if (names.length === 0) return;
-    const { id, cluster, metadata } = this.options.node;
+    const { id, cluster, metadata, locality } = this.options.node;
     this.#send({
-      node: { id, cluster, ...(metadata && { metadata }) },
+      node: { id, cluster, ...(metadata && { metadata }), ...(locality && { locality }) },
       typeUrl: type,
       resourceNamesSubscribe: wildcard ? ['*', ...names] : names,
       initialResourceVersions: Object.fromEntries(this.#held.get(type) ?? []),

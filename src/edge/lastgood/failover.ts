@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Resource, type ResourceName, TYPE, type TypeUrl } from '../../core/ads/resource.js';
+import { type Resource, type ResourceName, resource, TYPE, type TypeUrl } from '../../core/ads/resource.js';
 import type { Log } from '../../logger.js';
 import type { AdsUpdate } from '../../wire/ads-client.js';
 import { AdsServer } from '../../wire/ads-server.js';
@@ -173,6 +173,8 @@ export class Failover {
 
 /** A resource for the table; of a scope it is known which route table it needs, by which a scope can move without a gap. */
 function toResource(type: TypeUrl, { name, version, bytes }: HeldResource): Resource {
+  // Of one version they look different from different places; here they are told apart by what they say.
+  if (type === TYPE.endpoint) return resource(type, name, bytes);
   const route = type === TYPE.scope ? routeOfScope(bytes) : undefined;
   return { type, name, version, bytes, ...(route !== undefined && { needs: [{ type: TYPE.route, name: route }] }) };
 }
@@ -181,11 +183,11 @@ function toResource(type: TypeUrl, { name, version, bytes }: HeldResource): Reso
  * A changed route table with those changed clusters whose names occur in it as what it needs: it then waits until they are
  * warm. That a name may occur by chance costs a wait, never an error; clusters that did not change are warm already.
  */
-function withClusters(resource: Resource, clusters: readonly Buffer[]): Resource {
-  if (resource.type !== TYPE.route) return resource;
-  const bytes = Buffer.from(resource.bytes.buffer, resource.bytes.byteOffset, resource.bytes.byteLength);
+function withClusters(table: Resource, clusters: readonly Buffer[]): Resource {
+  if (table.type !== TYPE.route) return table;
+  const bytes = Buffer.from(table.bytes.buffer, table.bytes.byteOffset, table.bytes.byteLength);
   const needs = clusters.filter((name) => bytes.includes(name)).map((name) => name.toString());
-  return { ...resource, needs: needs.sort().map((name) => ({ type: TYPE.cluster, name })) };
+  return { ...table, needs: needs.sort().map((name) => ({ type: TYPE.cluster, name })) };
 }
 
 /** ScopedRouteConfiguration.route_configuration_name (field 2). */

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { TYPE } from '../../core/ads/resource.js';
 import type { Log } from '../../logger.js';
 import type { AdsUpdate } from '../../wire/ads-client.js';
 import { EDGE_TYPES, type EdgeTables } from '../tables.js';
@@ -78,7 +79,9 @@ export class LastGood {
 
   /** What need not be sent again, by name. */
   versions(type: string): ReadonlyMap<string, string> {
-    return this.store.held.versions(type);
+    const versions = this.store.held.versions(type);
+    // Of equal version they look different from different places, and the node may have been moved since: they come again.
+    return type === TYPE.endpoint ? new Map([...versions.keys()].map((name) => [name, 'of another place'])) : versions;
   }
 
   /** Takes what the controller sent and the tables took. */
