@@ -1,4 +1,5 @@
 import type { Quarantined } from '../core/ads/quarantine.js';
+import { BY_NAME, byNameOnly } from '../core/ads/resource.js';
 import { type Origin, originsOf, reasonOf } from '../core/explain/refusal.js';
 import { resourceJson } from '../core/xds/resource-json.js';
 import type { AdsServer } from '../wire/ads-server.js';
@@ -26,7 +27,11 @@ export function traced(entry: Quarantined, fleet: string, live: Live): HeldBack 
   const kind = type.slice(type.lastIndexOf('.') + 1);
   const compiler = live.compiler(workspace);
   const refusal = { type: kind, name, text: entry.error, fleet: own, json: resourceJson(entry.resource) };
-  const origins = compiler ? originsOf(refusal, knownOf({ upserts: [] }, compiler)) : [];
+  const known = compiler && knownOf({ upserts: [] }, compiler);
+  // A gRPC client's are named by the cluster they are of, not by its id.
+  const cluster = byNameOnly(name) ? known?.find('cluster', name.slice(BY_NAME.length)) : undefined;
+  const of = cluster && { object: { kind: 'cluster' as const, name: cluster.name }, path: '' };
+  const origins = of ? [of] : known ? originsOf(refusal, known) : [];
   return { ...entry, fleet, kind, origins };
 }
 

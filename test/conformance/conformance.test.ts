@@ -6,12 +6,15 @@ import { rootDir } from '../support/envoy.js';
 import { envoyPing, NODE_PING_MS } from './keepalive.js';
 import { Bench } from './row.js';
 import { DELTA_ROWS } from './rows-delta.js';
+import { GRPC_ROWS } from './rows-grpc.js';
 import { ORDER_ROWS } from './rows-order.js';
 import { SOTW_ROWS } from './rows-sotw.js';
 import { STREAM_ROWS } from './rows-stream.js';
 import type { Variant } from './xds-client.js';
 
-const ROWS = [...STREAM_ROWS, ...SOTW_ROWS, ...DELTA_ROWS, ...ORDER_ROWS].sort((a, b) => a.id.localeCompare(b.id));
+const ROWS = [...STREAM_ROWS, ...SOTW_ROWS, ...DELTA_ROWS, ...ORDER_ROWS, ...GRPC_ROWS].sort((a, b) =>
+  a.id.localeCompare(b.id),
+);
 /** Only ever made smaller. */
 const LEFT_AT_MOST = 0;
 /** Files with rows that need more than a plain client. */
@@ -22,7 +25,10 @@ const ELSEWHERE = [
   'property/references.test.ts',
   'core/ads-property.test.ts',
 ];
-const ALL = Array.from({ length: 99 }, (_, i) => `X${String(i + 1).padStart(2, '0')}`);
+const ALL = [
+  ...GRPC_ROWS.map(({ id }) => id),
+  ...Array.from({ length: 99 }, (_, i) => `X${String(i + 1).padStart(2, '0')}`),
+];
 
 /** Ids with which test names of a file begin. */
 function idsIn(file: string): string[] {

@@ -175,6 +175,15 @@ it('resolve a cluster that no API uses, call it, and follow registrations and re
   );
   expect(node).toMatchObject({ role: 'grpc', variant: 'sotw', drift: 0, refused: [], held: [] });
   expect(node.version).toMatch(/^gRPC Node/);
+  const { fleets } = await must('GET', '/console/config?type=Server&resourceId=orders');
+  expect(fleets).toMatchObject([
+    {
+      fleet: 'shop/main',
+      resource: { name: 'grpc/orders' },
+      desired: { content: { cluster_name: 'grpc/orders' } },
+      nodes: [{ node: 'somewhere', inStep: true }],
+    },
+  ]);
 });
 
 it('prefer the room where they stand, turn elsewhere when it dies or is gone, and come back', {

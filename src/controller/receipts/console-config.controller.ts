@@ -1,10 +1,10 @@
 import { Controller } from '@nestjs/common';
 import { Type } from 'typebox';
-import { type Resource, TYPE, type TypeUrl } from '../../core/ads/resource.js';
+import { byNameOnly, type Resource, TYPE, type TypeUrl } from '../../core/ads/resource.js';
 import { linkOf } from '../../core/compile/group-content.js';
 import type { Compiler } from '../../core/compile.js';
 import type { Kind } from '../../core/model/kind.js';
-import { clusterName } from '../../core/xds/names.js';
+import { clusterName, grpcName } from '../../core/xds/names.js';
 import { resourceJson } from '../../core/xds/resource-json.js';
 import { Live } from '../live.js';
 import { Checked, Handles, type InputOf, operation } from '../operation.js';
@@ -57,7 +57,8 @@ const CONFIG = operation({
   problems: [404],
   answers: {
     200: {
-      description: 'The object in each fleet.',
+      description:
+        'The object in each fleet. A cluster is there once more, as grpc/<name>, where gRPC clients have asked for it.',
       schema: Type.Object(
         {
           type: Type.String(),
@@ -114,18 +115,24 @@ export class ConsoleConfigController {
     const resource = { type: TYPES[type].resource, name: resourceName(type, found) };
     const others = this.inventory.nodes(workspace);
     const here = new Set(this.serving.ads?.streams().map(({ fleet, node }) => `${fleet}\n${node}`));
-    const fleets = compiler
-      .fleetKeys()
-      .map((fleet) => ({
-        fleet,
-        resource,
-        desired: this.desired(type, fleet, resource, found),
-        nodes: this.nodes(fleet, resource),
-        elsewhere: others
-          .filter((node) => node.fleet === fleet && node.connected && !here.has(`${fleet}\n${node.node}`))
-          .map((node) => ({ node: node.node, replica: node.replica, release: node.release })),
-      }))
+    const inFleet = (fleet: string, of: { type: TypeUrl; name: string }) => ({
+      fleet,
+      resource: of,
+      desired: this.desired(type, fleet, of, found),
+      nodes: this.nodes(fleet, of),
+      elsewhere: others
+        .filter((node) => node.fleet === fleet && node.connected && !here.has(`${fleet}\n${node.node}`))
+        .map((node) => ({ node: node.node, replica: node.replica, release: node.release })),
+    });
+    const keys = compiler.fleetKeys();
+    const fleets = keys
+      .map((fleet) => inFleet(fleet, resource))
       .filter(({ desired, nodes }) => desired !== null || nodes.some((node) => node.acknowledged !== null));
+    if (kind === 'cluster') {
+      // What gRPC clients are told of it, where there are any.
+      const own = { type: resource.type, name: grpcName({ name }) };
+      fleets.push(...keys.map((fleet) => inFleet(fleet, own)).filter(({ nodes }) => nodes.length > 0));
+    }
     return { type, resourceId, workspace, object: { kind, name, id, release }, fleets };
   }
 
@@ -146,7 +153,10 @@ export class ConsoleConfigController {
   }
 
   private desired(type: ConsoleType, fleet: string, at: { type: TypeUrl; name: string }, found: Found) {
-    const resource = [...(this.serving.ads?.desired(fleet, at.type) ?? [])].find(({ name }) => name === at.name);
+    const { ads } = this.serving;
+    const named = ads?.nodeStreams(fleet).flatMap((stream) => [...stream.named(at.type)]) ?? [];
+    const all = byNameOnly(at.name) ? named : [...(ads?.desired(fleet, at.type) ?? [])];
+    const resource = all.find(({ name }) => name === at.name);
     return resource ? { version: resource.version, content: contentOf(type, resource, found) } : null;
   }
 
