@@ -85,7 +85,7 @@ function moduleOf(parts: ApplicationParts): DynamicModule {
       { provide: APP_FILTER, useValue: filter },
       { provide: APP_GUARD, useValue: new AdminGuard() },
       { provide: APP_INTERCEPTOR, useValue: new RequestCheck() },
-      { provide: APP_INTERCEPTOR, useValue: new AwaitReceipt(parts.receipts) },
+      { provide: APP_INTERCEPTOR, useValue: new AwaitReceipt(parts.receipts, parts.live) },
     ],
   };
 }

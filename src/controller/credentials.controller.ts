@@ -9,6 +9,8 @@ import type { WorkspaceTransaction } from '../store/transaction.js';
 import { Live } from './live.js';
 import { Answer, Checked, Handles, type InputOf, operation } from './operation.js';
 import { invalidDefinitions, notFound, Problem } from './problem.js';
+import { Removed } from './receipts/content-receipt.js';
+import { Waiting } from './receipts/waiting.js';
 import {
   AccessKey,
   Credential,
@@ -25,6 +27,8 @@ const workspace = InWorkspace.properties.workspace;
 const OneOwner = Type.Object({ workspace, name: NameOrId });
 const OneKey = Type.Object({ workspace, name: NameOrId, accessKey: AccessKey });
 const tag = 'credentials';
+const query = Type.Object({ ...Waiting }, { additionalProperties: false });
+const removed = { 204: { description: 'Deleted.' }, 200: { description: 'Deleted; with wait.', schema: Removed } };
 const ofApp = '/api/v1/workspaces/{workspace}/apps/{name}/credentials';
 const ofCluster = '/api/v1/workspaces/{workspace}/clusters/{name}/credential';
 const made = { 201: { description: 'The credential, with its secret key: shown this once.', schema: MadeCredential } };
@@ -36,6 +40,7 @@ const CREATE = operation({
   tag,
   summary: 'Give an App a key pair',
   params: OneOwner,
+  query,
   description: 'Valid at once, without a release. Existing keys can be imported.',
   body: { schema: NewCredential, optional: true },
   answers: made,
@@ -58,6 +63,7 @@ const PATCH = operation({
   tag,
   summary: 'Switch a key pair on or off, or let it expire',
   params: OneKey,
+  query,
   body: { schema: CredentialPatch, contentType: 'application/merge-patch+json' },
   answers: { 200: { description: 'The credential.', schema: Credential } },
   problems: [404, 422],
@@ -69,7 +75,8 @@ const REMOVE = operation({
   tag,
   summary: 'Delete a key pair',
   params: OneKey,
-  answers: { 204: { description: 'Deleted.' } },
+  query,
+  answers: removed,
   problems: [404],
 });
 const SET_CLUSTER = operation({
@@ -79,6 +86,7 @@ const SET_CLUSTER = operation({
   tag,
   summary: 'Set the key pair with which requests to a cluster are signed',
   params: OneOwner,
+  query,
   description: 'Takes the place of the one before, at once and without a release.',
   body: { schema: NewCredential, optional: true },
   answers: made,
@@ -101,7 +109,8 @@ const REMOVE_CLUSTER = operation({
   tag,
   summary: 'Delete the key pair of a cluster',
   params: OneOwner,
-  answers: { 204: { description: 'Deleted.' } },
+  query,
+  answers: removed,
   problems: [404],
 });
 

@@ -22,6 +22,8 @@ import type { WorkspaceTransaction } from '../store/transaction.js';
 import { Live } from './live.js';
 import { Answer, Checked, Handles, type InputOf, operation } from './operation.js';
 import { faultsOf, invalidDefinitions, notFound, Problem } from './problem.js';
+import { ContentReceipt, Removed } from './receipts/content-receipt.js';
+import { Waiting } from './receipts/waiting.js';
 import { InWorkspace, NameOrId, pageOf } from './views.js';
 
 const Instant = Type.String({ format: 'date-time' });
@@ -40,15 +42,21 @@ const RegisteredEndpoint = Type.Object(
     expiresAt: OrNull(Instant),
     registeredAt: Instant,
     registeredBy: Type.String({ description: 'Name of the admin token.' }),
+    receipt: Type.Optional(ContentReceipt),
   },
   { title: 'RegisteredEndpoint' },
 );
-const Registered = pageOf(RegisteredEndpoint, 'RegisteredEndpointPage');
+const Registered = Type.Object(
+  { ...pageOf(RegisteredEndpoint, 'RegisteredEndpointPage').properties, receipt: Type.Optional(ContentReceipt) },
+  { title: 'RegisteredEndpointPage' },
+);
 
 const OfCluster = Type.Object({ workspace: InWorkspace.properties.workspace, name: NameOrId });
 const OneOf = Type.Object({ ...OfCluster.properties, id: EndpointId });
 const path = '/api/v1/workspaces/{workspace}/clusters/{name}/endpoints';
 const tag = 'endpoints';
+const query = Type.Object({ ...Waiting }, { additionalProperties: false });
+const removed = { 200: { description: 'None is left of what was to go; with wait.', schema: Removed } };
 const effect =
   'Reaches Envoy at once, as endpoints alone (EDS), without a release. Repeated, it changes nothing but the time until an endpoint with ttlSeconds is taken out.';
 
@@ -60,6 +68,7 @@ const PUT_ALL = operation({
   summary: 'Register the endpoints of a cluster, and take out those not listed',
   description: `${effect} Those of the cluster's definition are not touched.`,
   params: OfCluster,
+  query,
   body: { schema: RegistrationList, loose: true },
   answers: { 200: { description: 'All that are registered now.', schema: Registered } },
   problems: [404, 409, 422],
@@ -72,6 +81,7 @@ const PUT_ONE = operation({
   summary: 'Register one endpoint of a cluster, or let it live on',
   description: `${effect} An address that is registered under another id is taken over.`,
   params: OneOf,
+  query,
   body: { schema: Registration, loose: true },
   answers: {
     200: { description: 'The endpoint, which was registered before.', schema: RegisteredEndpoint },
@@ -109,7 +119,8 @@ const REMOVE_ALL = operation({
   summary: 'Take out all registered endpoints of a cluster',
   description: 'Reaches Envoy at once; requests under way are finished.',
   params: OfCluster,
-  answers: { 204: { description: 'None is registered now.' } },
+  query,
+  answers: { 204: { description: 'None is registered now.' }, ...removed },
   problems: [404],
 });
 const REMOVE_ONE = operation({
@@ -120,7 +131,8 @@ const REMOVE_ONE = operation({
   summary: 'Take out one registered endpoint',
   description: 'Reaches Envoy at once; requests under way are finished.',
   params: OneOf,
-  answers: { 204: { description: 'It is not registered now.' } },
+  query,
+  answers: { 204: { description: 'It is not registered now.' }, ...removed },
   problems: [404],
 });
 

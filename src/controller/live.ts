@@ -267,6 +267,7 @@ export class Live {
     const other = this.residents.get(row.name);
     if (other) return other;
     this.residents.set(row.name, resident);
+    this.tracker?.atOnce.loaded(row.name, known.credentials);
     this.apply(resident, {
       release: known.release,
       upserts: known.versions.map(storedOf),
@@ -327,7 +328,9 @@ export class Live {
   /** Brings lists into force, of which `revision` is the newest. */
   private join(resident: Resident, joined: Joined, revision: number): void {
     const { release } = resident.compiler;
+    this.tracker?.atOnce.joining(resident.name, revision);
     if (Object.keys(joined).length > 0) this.apply(resident, { release, upserts: [], removals: [], ...joined });
+    this.tracker?.atOnce.joined(resident.name, revision);
     resident.credentials = revision;
   }
 
@@ -365,6 +368,7 @@ export class Live {
   }
 
   private publishAll(resident: Resident): void {
+    this.tracker?.atOnce.loaded(resident.name, resident.credentials);
     for (const key of resident.compiler.fleetKeys()) {
       this.ads?.publish(
         key,

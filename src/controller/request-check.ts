@@ -22,7 +22,8 @@ export class RequestCheck implements NestInterceptor {
     return next.handle().pipe(
       map((result: unknown) => {
         const answer = result instanceof Answer ? result : new Answer(result);
-        const status = answer.about.status ?? Number(first);
+        const usual = answer.body === undefined && 204 in operation.answers ? 204 : Number(first);
+        const status = answer.about.status ?? usual;
         reply.status(status);
         for (const [name, value] of Object.entries(answer.about.headers ?? {})) reply.header(name, value);
         const contentType = operation.answers[status]?.contentType;

@@ -7,6 +7,7 @@ import type { CredentialView } from '../store/credentials.js';
 import type { AuditRow, Head, ReleaseRow, RevisionRow, WorkspaceRow } from '../store/tables.js';
 import { STATES } from '../store/tables.js';
 import { Outcome } from './outcome.js';
+import { ContentReceipt } from './receipts/content-receipt.js';
 
 /** Shapes of answers, and how rows become them. Instants are RFC 3339 in UTC with milliseconds. */
 const Instant = Type.String({ format: 'date-time' });
@@ -216,6 +217,7 @@ const CREDENTIAL = {
   expiresAt: OrNull(Instant),
   createdAt: Instant,
   createdBy: Type.String(),
+  receipt: Type.Optional(ContentReceipt),
 };
 export const Credential = Type.Object(CREDENTIAL, { title: 'Credential' });
 export const MadeCredential = Type.Object(

@@ -74,6 +74,8 @@ export interface NodeAbout {
   };
   /** Newest release that it has in force with all before it; null while it is not known, soon after it came. */
   readonly release: number | null;
+  /** The same of what needs no release; absent while it is not known. */
+  readonly revision?: number;
   /** Names it is still to be told, or has not answered. */
   readonly drift: number;
   /** Since when there is any, in ms since 1970. */

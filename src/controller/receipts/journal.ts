@@ -88,7 +88,8 @@ export class Journal {
     this.#take();
     // Others tell from the node what it has in force; alone, the next beat is soon enough.
     if (came || this.others) this.#nodesDue = true;
-    if (this.#rows.size > 0 || this.tracker.timelines.size > this.#timelines.size || came)
+    const advanced = this.tracker.takeAdvanced() && this.others;
+    if (this.#rows.size > 0 || this.tracker.timelines.size > this.#timelines.size || came || advanced)
       this.#soon(this.others ? GATHER_MS : GATHER_ALONE_MS);
   }
 

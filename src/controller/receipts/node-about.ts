@@ -25,6 +25,7 @@ export function nodeAbout(tracker: Tracker, node: TrackedNode): NodeAbout | unde
     variant,
     identity,
     release: tracker.inForce(node),
+    ...(node.revision !== null && { revision: node.revision }),
     drift: backlog - (held.length - coming.length) + unanswered + refused.length,
     ...(Number.isFinite(behindSince) && { behindSince }),
     heardAt: heardAtMs,

@@ -1,5 +1,6 @@
 import { type ReceiptRow, receiptsOf, type TimelineRow, timelineOf } from '../../store/receipts.js';
 import type { Store } from '../../store/store.js';
+import { type ContentReceipt, contentReceipt } from './content-receipt.js';
 import type { Journal, KnownNode } from './journal.js';
 import { type NodeOfRelease, type Receipt, receiptView } from './receipt-view.js';
 import { type TrackedNode, type Tracker, workspaceOf } from './tracker.js';
@@ -84,6 +85,48 @@ export class Receipts {
           const receipt = receiptView(this.#gather(workspace, release, stored));
           const settled = here && receipt.result !== 'pending';
           if (settled || left <= 0) return { ...receipt, waitedMs: performance.now() - began, timedOut: !settled };
+        }
+        if (!(await signal.within(Math.min(left, LOOK_MS)))) due = true;
+      }
+    } finally {
+      this.tracker.onChange.delete(onChange);
+      this.#listeners.delete(onNotice);
+    }
+  }
+
+  /**
+   * As {@link wait}, of the newest change that needs no release: resolves when every connected node of the fleets that it
+   * touched has its content, or newer, in force or refused it, or when the time is over.
+   */
+  async waitAtOnce(workspace: string, timeoutMs: number): Promise<ContentReceipt> {
+    const began = performance.now();
+    const revision = this.tracker.atOnce.newest(workspace);
+    const signal = new Signal();
+    let due = true;
+    let looking: Promise<void> | undefined;
+    const onChange = () => signal.raise();
+    const onNotice = () => {
+      due = true;
+      signal.raise();
+    };
+    this.tracker.onChange.add(onChange);
+    this.#listeners.add(onNotice);
+    try {
+      for (;;) {
+        const left = timeoutMs - (performance.now() - began);
+        if (due && !looking) {
+          due = false;
+          looking = this.journal.look().finally(() => {
+            looking = undefined;
+            signal.raise();
+          });
+        }
+        // The bound holds for the database too.
+        if (!looking || left <= 0) {
+          this.tracker.catchUp();
+          const receipt = contentReceipt(workspace, revision, this.tracker, this.journal.known);
+          if (receipt.result !== 'pending' || left <= 0)
+            return { ...receipt, waitedMs: performance.now() - began, timedOut: receipt.result === 'pending' };
         }
         if (!(await signal.within(Math.min(left, LOOK_MS)))) due = true;
       }

@@ -4,6 +4,7 @@ import type { Resource } from '../../core/ads/resource.js';
 import type { EffectiveChange } from '../../core/ads/table.js';
 import type { AdsEvent, NodeStream } from '../../wire/ads-events.js';
 import type { AdsServer } from '../../wire/ads-server.js';
+import { AtOnce } from './at-once.js';
 import { Row } from './row.js';
 import { Timeline } from './timeline.js';
 
@@ -25,6 +26,8 @@ export interface TrackedNode {
     readonly acked: string | undefined;
     readonly published: number;
   };
+  /** Newest revision of what needs no release that it has in force with all before it; null while that is not known. */
+  revision: number | null;
   /** The latest releases at this node. */
   readonly rows: Map<number, Row>;
   /** Those of them, and older ones, that it does not have in force, oldest first. */
@@ -39,6 +42,7 @@ type Told =
       readonly fleet: string;
       readonly change: EffectiveChange;
       readonly release: number | undefined;
+      readonly revision: number | undefined;
       readonly atMs: number;
     }
   | AdsEvent;
@@ -59,6 +63,7 @@ const MOST_TIMELINES = 256;
 export class Tracker {
   readonly nodes = new Map<string, TrackedNode>();
   readonly timelines = new Map<string, Timeline>();
+  readonly atOnce = new AtOnce();
   /** Rows whose content has changed since they were taken. */
   readonly dirty = new Set<Row>();
   /** Told after rows or nodes have changed. `came`: a node came or went. */
@@ -71,6 +76,9 @@ export class Tracker {
   readonly #releasing = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
   #queue: Told[] = [];
+  #advanced = false;
+  /** Nodes that have said something since it was looked at how far they are. */
+  readonly #answering = new Set<TrackedNode>();
   #ads: AdsServer | undefined;
 
   constructor(readonly replica: string) {
@@ -123,6 +131,7 @@ export class Tracker {
   forget(workspace: string): void {
     this.catchUp();
     this.#releases.delete(workspace);
+    this.atOnce.forget(workspace);
     for (const key of this.timelines.keys()) if (key.startsWith(`${workspace}\n`)) this.timelines.delete(key);
     for (const fleet of this.#histories.keys()) if (workspaceOf(fleet) === workspace) this.#histories.delete(fleet);
     for (const node of this.nodes.values()) {
@@ -139,7 +148,14 @@ export class Tracker {
     if (releasing !== undefined) this.timelines.get(`${workspace}\n${releasing}`)?.fleets.add(fleet);
     else if (release !== undefined) this.#releases.set(workspace, Math.max(release, this.release(workspace)));
     if (change.upserts.length + change.removals.length === 0) return;
-    this.#tell({ kind: 'published', fleet, change, release: releasing, atMs: now() });
+    this.#tell({
+      kind: 'published',
+      fleet,
+      change,
+      release: releasing,
+      revision: this.atOnce.current(workspace),
+      atMs: now(),
+    });
   }
 
   onEvent(event: AdsEvent): void {
@@ -152,6 +168,13 @@ export class Tracker {
     for (const [fleet, history] of this.#histories)
       if (workspaceOf(fleet) === workspace && history.has(release)) fleets.add(fleet);
     return fleets;
+  }
+
+  /** Whether a node has something in force, since the last call, that others may wait for and no row tells. */
+  takeAdvanced(): boolean {
+    const advanced = this.#advanced;
+    this.#advanced = false;
+    return advanced;
   }
 
   #tell(told: Told): void {
@@ -178,6 +201,9 @@ export class Tracker {
       else if (told.kind === 'disconnected') came = this.#disconnected(told) || came;
       else this.#answered(told);
     }
+    // Now that everything published is known.
+    for (const node of this.#answering) this.#reach(node);
+    this.#answering.clear();
     this.#announce(came);
   }
 
@@ -185,7 +211,7 @@ export class Tracker {
     for (const listener of this.onChange) listener(came);
   }
 
-  #published({ fleet, change, release, atMs }: Extract<Told, { kind: 'published' }>): void {
+  #published({ fleet, change, release, revision, atMs }: Extract<Told, { kind: 'published' }>): void {
     const history = this.#histories.get(fleet) ?? new FleetHistory();
     this.#histories.set(fleet, history);
     this.#changes.set(fleet, (this.#changes.get(fleet) ?? 0) + 1);
@@ -195,6 +221,7 @@ export class Tracker {
     ];
     const forgotten = release === undefined ? [] : history.released(release, changes);
     if (release === undefined) history.amended(changes);
+    this.atOnce.published(fleet, changes, revision);
     for (const node of this.nodes.values()) {
       if (node.fleet !== fleet) continue;
       for (const old of forgotten) node.open.delete(old);
@@ -229,6 +256,7 @@ export class Tracker {
       stream,
       connectedAtMs: atMs,
       synced: false,
+      revision: null,
       rows: before?.rows ?? new Map<number, Row>(),
       open: before?.open ?? new Map<number, Row>(),
       unanswered: new Map(),
@@ -275,6 +303,14 @@ export class Tracker {
       if (row.waitsFor(event.type)) this.#look(node, row, event.atMs, event.type);
     }
     this.#sync(node);
+    this.#answering.add(node);
+  }
+
+  #reach(node: TrackedNode): void {
+    if (!node.synced || !node.stream) return;
+    const before = node.revision;
+    node.revision = this.atOnce.reached(node.fleet, before ?? 0, node.stream);
+    if (node.revision !== before) this.#advanced = true;
   }
 
   #look(node: TrackedNode, row: Row, atMs: number, type?: string): void {
@@ -317,6 +353,7 @@ export class Tracker {
       const wasSynced = node.synced;
       this.#sync(node);
       if (wasSynced !== node.synced) changed = true;
+      if (this.#queue.length === 0) this.#reach(node);
       for (const row of [...node.open.values()]) {
         this.#look(node, row, at);
         if (row.grows(at)) this.dirty.add(row);

@@ -1,6 +1,7 @@
 import { type CallHandler, type ExecutionContext, Injectable, type NestInterceptor } from '@nestjs/common';
 import { mergeMap, type Observable } from 'rxjs';
 import { Type } from 'typebox';
+import type { Live } from '../live.js';
 import { Answer, type CheckedRequest } from '../operation.js';
 import type { Outcome } from '../outcome.js';
 import type { Receipts } from './receipts.js';
@@ -13,7 +14,7 @@ export const Waiting = {
   wait: Type.Optional(
     Type.Enum(['acked'], {
       description:
-        'acked: when a release was made, answer only when every connected node of the fleets it touched has it in force, or has refused it, or the timeout is over. The status is the same as without: the release is made. `receipt.acked` in the outcome tells.',
+        'acked: answer only when every connected node of the fleets that were touched has it in force, or has refused it, or the timeout is over. The change is made in any case: that not all nodes have it is no error. `receipt.acked` tells. What changes nothing at nodes is not waited for.',
     }),
   ),
   timeout: Type.Optional(
@@ -36,10 +37,16 @@ interface Waited {
   readonly timeout?: string;
 }
 
-/** After an operation that made a release and was asked to wait: waits, and puts the receipt into its outcome. */
+/**
+ * After an operation that was asked to wait: waits, and puts the receipt into its outcome, or into what it answers where it
+ * needs no release.
+ */
 @Injectable()
 export class AwaitReceipt implements NestInterceptor {
-  constructor(private readonly receipts: Receipts) {}
+  constructor(
+    private readonly receipts: Receipts,
+    private readonly live: Live,
+  ) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const request = context.switchToHttp().getRequest<CheckedRequest>();
@@ -50,16 +57,27 @@ export class AwaitReceipt implements NestInterceptor {
     return next.handle().pipe(
       mergeMap(async (result: unknown) => {
         const outcome = outcomeOf(result);
-        if (outcome && outcome.release !== null && !outcome.dryRun)
+        if (!outcome) return this.#afterAtOnce(workspace, result, timeoutMs(timeout));
+        if (outcome.release !== null && !outcome.dryRun)
           outcome.receipt = await this.receipts.wait(workspace, outcome.release, timeoutMs(timeout));
         return result;
       }),
     );
   }
+
+  async #afterAtOnce(workspace: string, result: unknown, ms: number): Promise<Answer> {
+    // What another controller wrote may be all that this call found, and not be here yet.
+    await this.live.refresh();
+    const receipt = await this.receipts.waitAtOnce(workspace, ms);
+    if (result === undefined) return new Answer({ receipt }, { status: 200 });
+    const answer = result instanceof Answer ? result : new Answer(result);
+    return new Answer({ ...(answer.body as object), receipt }, answer.about);
+  }
 }
 
 function outcomeOf(result: unknown): Outcome | undefined {
   const body = result instanceof Answer ? result.body : result;
+  if (body === undefined) return undefined;
   const { outcome = body } = body as { outcome?: unknown };
   return typeof outcome === 'object' && outcome !== null && 'release' in outcome ? (outcome as Outcome) : undefined;
 }

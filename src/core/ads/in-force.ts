@@ -41,6 +41,11 @@ export class FleetHistory {
     return [...this.#releases.keys()].at(-1) ?? 0;
   }
 
+  /** Releases that are remembered, oldest first. */
+  known(): Iterable<number> {
+    return this.#releases.keys();
+  }
+
   has(release: number): boolean {
     return this.#releases.has(release);
   }
