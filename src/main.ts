@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, Option } from 'commander';
 import { addClientCommands } from './cli/commands.js';
-import { addNodeToken, makeNodeToken, type NodeTokenOptions } from './cli/node-token.js';
+import { addNodeToken } from './cli/node-token.js';
 import { describeSettings } from './config/describe.js';
 import { ConfigError, loadConfig } from './config/load.js';
 import type { Config } from './config/schema.js';
@@ -70,7 +70,7 @@ program
   )
   .action(async (name: string) => runToken(settings(), name));
 
-addNodeToken(program, (asked) => runNodeToken(settings(), asked));
+addNodeToken(program, () => nodeTokenKey(settings()));
 
 program
   .command('chdb', { hidden: true })
@@ -303,7 +303,8 @@ function refuseGuardedXds({ ads, edge }: Config): void {
   if (edge.controllerCa !== undefined) orFaults('edge', { faults: [{ setting: 'controllerCa', message }] });
 }
 
-async function runNodeToken(config: Config, asked: NodeTokenOptions): Promise<void> {
+/** The key that controllers judge tokens of nodes with. @throws ConfigError when the master key is not here. */
+async function nodeTokenKey(config: Config): Promise<Buffer> {
   const { loadMasterKey, NODE_TOKEN_USE } = await import('./store/master-key.js');
   const file = join(resolve(config.dataDir), 'master.key');
   // A key that is made here would be one that no controller has.
@@ -312,7 +313,7 @@ async function runNodeToken(config: Config, asked: NodeTokenOptions): Promise<vo
       { where: 'PAIFANG_MASTER_KEY', message: `is needed, or the file ${file}: those of the controllers` },
     ]);
   const masterKey = await loadMasterKey({ text: config.keys.master, file });
-  makeNodeToken(masterKey.derive(NODE_TOKEN_USE), asked);
+  return masterKey.derive(NODE_TOKEN_USE);
 }
 
 function databaseUrl(config: Config): string {

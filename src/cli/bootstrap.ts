@@ -1,12 +1,13 @@
 import { type Command, Option } from 'commander';
 import { withOutput, workspaceOf } from './admin.js';
+import { ACCESS_HELP, type AccessOptions, accessOf, withAccess, writeDescriptions } from './bootstrap-access.js';
 import { GRPC_HELP, printGrpc } from './bootstrap-grpc.js';
 import { type LimitOptions, limitsOf, withLimits } from './bootstrap-limits.js';
 import { yamlOf } from './dump.js';
 import { usage } from './exit.js';
 import { action, json } from './terminal.js';
 
-interface BootstrapOptions extends LimitOptions {
+interface BootstrapOptions extends AccessOptions, LimitOptions {
   readonly node: string;
   readonly fleet: string;
   readonly workspace?: string;
@@ -26,7 +27,7 @@ interface BootstrapOptions extends LimitOptions {
 
 /** `paifang bootstrap`: the file an Envoy starts with; asks no server. */
 export function addBootstrap(program: Command): void {
-  withLimits(withOutput(program.command('bootstrap')))
+  withLimits(withAccess(withOutput(program.command('bootstrap'))))
     .requiredOption('--node <id>', 'node.id, different for every Envoy; appears in logs and in the list of nodes')
     .requiredOption('--fleet <name>', 'fleet the Envoy belongs to')
     .addOption(
@@ -75,6 +76,7 @@ Example: a node of its own, in its own directory, where access.log and the socke
   envoy -c envoy.yaml --file-flush-interval-msec 1000
 
 Envoy writes its log every 10 s unless told otherwise; requests can be asked for after that.
+${ACCESS_HELP}
 ${GRPC_HELP}`,
     )
     .action(action(print));
@@ -98,6 +100,7 @@ async function print(options: BootstrapOptions): Promise<void> {
     throw usage('--zone and --room need --region.', 'Zones and rooms are told apart within their region.');
   const locality = region === undefined ? undefined : { region, zone: zone ?? '', subZone: room ?? '' };
   if (options.grpc) return printGrpc({ ...options, workspace: workspaceOf(options), locality });
+  const controllerAccess = accessOf(options, (ads[1] ?? ads[2]) as string);
   const made = bootstrap({
     nodeId: options.node,
     nodeCluster: `${workspaceOf(options)}/${options.fleet}`,
@@ -106,11 +109,13 @@ async function print(options: BootstrapOptions): Promise<void> {
     edgeSocket: options.edgeSocket,
     ...(options.failoverSocket !== false && { failoverSocket: options.failoverSocket }),
     ...(locality && { locality }),
+    ...(controllerAccess && { controllerAccess }),
     ...(options.dnsServer && { dnsServers: options.dnsServer.map(dnsServer) }),
     ...limitsOf(options),
     adminAddress: options.adminAddress,
     adminPort: port(options.adminPort, '--admin-port'),
   });
+  if (controllerAccess) await writeDescriptions(controllerAccess);
   if (options.json || options.output === 'json') json(made);
   else process.stdout.write(await yamlOf(made));
 }

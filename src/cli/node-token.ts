@@ -4,7 +4,7 @@ import { workspaceOf } from './admin.js';
 import { usage } from './exit.js';
 import { action, json, line } from './terminal.js';
 
-export interface NodeTokenOptions {
+interface NodeTokenOptions {
   readonly fleet: string;
   readonly workspace?: string;
   readonly node?: string;
@@ -16,8 +16,8 @@ const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 /** Ten years: a token that never ends is one that nobody can take away. */
 const LONGEST_MS = 3650 * UNIT_MS.d;
 
-/** `paifang node-token`: a token for one fleet or node. `make` is given the options, where the master key can be read. */
-export function addNodeToken(program: Command, make: (options: NodeTokenOptions) => Promise<void>): void {
+/** `paifang node-token`: a token for one fleet or node. `keyOf` finds the key tokens are made with. */
+export function addNodeToken(program: Command, keyOf: () => Promise<Buffer>): void {
   program
     .command('node-token')
     .requiredOption('--fleet <name>', 'fleet the token is for')
@@ -44,11 +44,13 @@ place before it ends (write another file and rename it): both read it at their n
 
 A token cannot be taken back before it ends; only another master key ends all of them. Make them short-lived.`,
     )
-    .action(action(make));
+    .action(async (options: NodeTokenOptions) => {
+      const key = await keyOf();
+      await action(async (asked: NodeTokenOptions) => make(key, asked))(options);
+    });
 }
 
-/** Makes and prints the token. */
-export function makeNodeToken(key: Buffer, options: NodeTokenOptions): void {
+function make(key: Buffer, options: NodeTokenOptions): void {
   const { fleet: name, node } = options;
   if (!/^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u.test(name)) throw usage(`"${name}" cannot be the name of a fleet.`);
   if (node !== undefined && !/^[\x21-\x7e]{1,255}$/.test(node))

@@ -78,6 +78,8 @@ export interface NodeStream {
   readonly id: number;
   /** Whether the node is to have this resource: it subscribed to it, or it is an Envoy, which has use for all of its types. */
   wants(type: string, name: string): boolean;
+  /** Names of a type that the node asked for one by one. */
+  names(type: string): Iterable<string>;
   /** Resources that are given by name only, of those that the node named. */
   named(type: string): Iterable<Resource>;
   /** Version in force at the node. */

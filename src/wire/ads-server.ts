@@ -10,6 +10,7 @@ import { ADS, type AdsHandlers, KEEPALIVE, MAX_MESSAGE_BYTES } from './ads-servi
 import { AdsStream } from './ads-stream.js';
 import type { CertificateFiles } from './certificate-files.js';
 import { type Presented, type ProofRules, presentedBy } from './proof.js';
+import { refusal } from './refusal.js';
 import { TlsListener } from './tls-listener.js';
 
 /** Nodes that prove who they are may have types that hold secrets; without rules nobody may. */
@@ -101,7 +102,7 @@ export class AdsServer {
     };
     const accept = (call: ServerDuplexStream<Buffer, Buffer>, kind: 'delta' | 'sotw') => {
       if (ads) ads.#accept(call, kind);
-      else call.emit('error', { code: status.UNAVAILABLE, details: 'The server is starting.' });
+      else call.emit('error', refusal(status.UNAVAILABLE, 'The server is starting.'));
     };
     server.addService(ADS, handlers);
     options.services?.(server);
@@ -223,9 +224,8 @@ export class AdsServer {
   #accept(call: ServerDuplexStream<Buffer, Buffer>, kind: 'delta' | 'sotw'): void {
     const presented = presentedBy(call, this.options);
     if ('refusal' in presented) {
-      const { code, message: details } = presented.refusal;
-      this.options.onRefused?.({ peer: call.getPeer(), at: 'unauthenticated', message: details });
-      call.emit('error', { code, details });
+      call.emit('error', presented.refusal);
+      this.#refused({ peer: call.getPeer(), at: 'unauthenticated', message: presented.refusal.details });
       return;
     }
     const { admit } = this.options;
@@ -233,7 +233,7 @@ export class AdsServer {
       this.#open(call, kind, presented);
       return;
     }
-    const refuse = (details: string) => call.emit('error', { code: status.UNAVAILABLE, details });
+    const refuse = (details: string) => call.emit('error', refusal(status.UNAVAILABLE, details));
     // A client that goes without a word is let go.
     const unheard = () => call.end();
     call.once('end', unheard);
@@ -263,10 +263,16 @@ export class AdsServer {
       fleet: (key) => this.#fleets.get(key),
       onEvent: (event) => this.options.onEvent?.(event),
       onDenied: (claim, message) =>
-        this.options.onRefused?.({ peer: call.getPeer(), at: 'denied', fleet: claim.fleet, node: claim.node, message }),
+        this.#refused({ peer: call.getPeer(), at: 'denied', fleet: claim.fleet, node: claim.node, message }),
       onClosed: (closed) => this.#streams.delete(closed),
     });
     this.#streams.add(stream);
+  }
+
+  #refused(refused: RefusedPeer): void {
+    this.options.onRefused?.(refused);
+    const { peer } = refused;
+    if (![...this.#streams].some((stream) => stream.info()?.peer === peer)) this.listener?.drop(peer);
   }
 
   #tick(): void {

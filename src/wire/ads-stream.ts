@@ -11,6 +11,7 @@ import { decodeDelta, decodeSotw, encodeDelta, encodeSotw, readable } from './ad
 import type { AdsEvent, NodeRole, NodeStream, ResponseEvent, StreamInfo } from './ads-events.js';
 import type { Fleet } from './ads-fleet.js';
 import { identityOf, type Presented } from './proof.js';
+import { refusal } from './refusal.js';
 
 /** Bytes and messages handed to gRPC and not yet taken by the client; beyond that only names pile up, in the session. */
 const WINDOW_BYTES = 1 << 20;
@@ -104,8 +105,12 @@ export class AdsStream implements NodeStream {
     return asked || (this.#role === 'envoy' && ENVOY_TYPES.has(type) && !byNameOnly(name));
   }
 
+  names(type: string): Iterable<string> {
+    return this.#session?.names(type) ?? [];
+  }
+
   *named(type: string): Iterable<Resource> {
-    for (const name of this.#session?.names(type) ?? []) {
+    for (const name of this.names(type)) {
       const resource = byNameOnly(name) ? this.#fleet?.table.get(type, name) : undefined;
       if (resource) yield resource;
     }
@@ -165,7 +170,7 @@ export class AdsStream implements NodeStream {
   fail(code: status, message: string): void {
     if (this.#ended) return;
     this.#close(message);
-    this.call.emit('error', { code, details: message });
+    this.call.emit('error', refusal(code, message));
   }
 
   /** Writes what the session has to say, as long as the client takes it. */

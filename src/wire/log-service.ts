@@ -18,6 +18,7 @@ import { KEEPALIVE, MAX_MESSAGE_BYTES } from './ads-service.js';
 import { type ChannelSecurity, RenewedClient } from './channel-security.js';
 import { type TokenSource, tokenMetadata } from './node-token.js';
 import { type ProofRules, presentedBy } from './proof.js';
+import { refusal } from './refusal.js';
 
 /** Stores one batch; resolves when its lines are safe. A batch may come again. */
 export type Collect = (batch: ShipRequest) => Promise<MessageInitShape<typeof ShipResponseSchema>>;
@@ -44,9 +45,9 @@ const LOG_COLLECTOR = {
 export function addLogService(server: Server, { collect, ...rules }: { readonly collect: Collect } & ProofRules): void {
   server.addService(LOG_COLLECTOR, {
     ship: (call: ServerUnaryCall<ShipRequest, ShipResponse>, callback: sendUnaryData<ShipResponse>) => {
-      const refuse = (code: status, details: string) => callback({ code, details });
+      const refuse = (code: status, details: string) => callback(refusal(code, details));
       const presented = presentedBy(call, rules);
-      if ('refusal' in presented) return refuse(presented.refusal.code, presented.refusal.message);
+      if ('refusal' in presented) return callback(presented.refusal);
       if (!presented.authorised)
         return refuse(
           status.UNAUTHENTICATED,

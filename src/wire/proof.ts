@@ -3,6 +3,7 @@ import type { PeerCertificate } from 'node:tls';
 import { type Metadata, status } from '@grpc/grpc-js';
 import { looksBound, readBoundToken } from '../core/ads/bound-token.js';
 import { grantsOf, isIdentity, type Proof } from '../core/ads/identity.js';
+import { type Refusal, refusal } from './refusal.js';
 
 /** How callers prove who they are. */
 export interface ProofRules {
@@ -17,11 +18,6 @@ export interface ProofRules {
    * fleet. `bound`: by a certificate or token of its own; the shared token is not enough. Default `optional`.
    */
   readonly identity?: 'optional' | 'required' | 'bound' | undefined;
-}
-
-export interface Refusal {
-  readonly code: status;
-  readonly message: string;
 }
 
 /** What a call presents. Asks no database and no clock but that of the machine. */
@@ -110,7 +106,7 @@ function judgeToken(
 }
 
 function unauthenticated(message: string): { refusal: Refusal } {
-  return { refusal: { code: status.UNAUTHENTICATED, message } };
+  return { refusal: refusal(status.UNAUTHENTICATED, message) };
 }
 
 /** The proof that says most of who a node is, in a few words for lists. */

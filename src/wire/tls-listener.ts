@@ -16,13 +16,15 @@ export interface TlsListenerOptions {
 }
 
 const HANDSHAKE_MS = 10_000;
+/** How long after a refusal its connection ends, in ms. */
+const LAST_WORDS_MS = 200;
 
 /**
  * Accepts TLS 1.2 and newer, for HTTP/2. New content of the files holds for connections that come after it; those that are
  * there live on. Sessions cannot be resumed: each connection proves anew who it is, to the CA that is in force then.
  */
 export class TlsListener {
-  readonly #sockets = new Set<TLSSocket>();
+  readonly #sockets = new Map<string, TLSSocket>();
 
   private constructor(
     private readonly server: Server,
@@ -49,7 +51,8 @@ export class TlsListener {
     certificates.follow((renewed) => server.setSecureContext(contextOf(renewed)));
     server.on('secureConnection', (socket) => listener.#accept(socket, options));
     server.on('tlsClientError', (error: Error & { code?: string }, socket) => {
-      options.onRefused(peerOf(socket), handshakeFault(error));
+      // Whoever goes away in the middle knows why: a balancer that only looks whether the port is open, most often.
+      if (error.code !== 'ECONNRESET') options.onRefused(peerOf(socket), handshakeFault(error));
     });
     return listener;
   }
@@ -61,7 +64,16 @@ export class TlsListener {
 
   /** Ends what is connected. */
   destroy(): void {
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets.values()) socket.destroy();
+  }
+
+  /**
+   * Ends the connection of a peer (`address:port`, as gRPC names it) when what was said to it has had time to leave: whoever was
+   * refused comes back with the proof it has then, which on the same connection it could not.
+   */
+  drop(peer: string): void {
+    const socket = this.#sockets.get(peer);
+    if (socket) setTimeout(() => socket.destroySoon(), LAST_WORDS_MS).unref();
   }
 
   #accept(socket: TLSSocket, { certificates, demand, onConnection, onRefused }: TlsListenerOptions): void {
@@ -73,8 +85,11 @@ export class TlsListener {
       socket.destroy();
       return;
     }
-    this.#sockets.add(socket);
-    socket.on('close', () => this.#sockets.delete(socket));
+    const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.#sockets.set(peer, socket);
+    socket.on('close', () => {
+      if (this.#sockets.get(peer) === socket) this.#sockets.delete(peer);
+    });
     onConnection(socket);
   }
 }
@@ -112,8 +127,6 @@ function handshakeFault({ code, message }: { code?: string; message: string }): 
     case 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA':
     case 'ERR_SSL_SSL/TLS_ALERT_UNKNOWN_CA':
       return 'it does not trust the certificate of this controller';
-    case 'ECONNRESET':
-      return 'it broke the handshake off: it may not trust the certificate of this controller';
     default:
       return `the handshake failed: ${code ?? message}`;
   }

@@ -1,8 +1,10 @@
 import { createHmac, randomBytes, X509Certificate } from 'node:crypto';
+import { status } from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { looksBound, makeBoundToken, readBoundToken } from '../../src/core/ads/bound-token.js';
 import { covers, denial, edgeIdOf, type Grant, grantOf, grantsOf, nodeUri } from '../../src/core/ads/identity.js';
+import { refusal } from '../../src/wire/refusal.js';
 import { Authority } from '../support/authority.js';
 
 const NOW = Date.UTC(2026, 10, 22);
@@ -206,5 +208,19 @@ describe('a token for one fleet or node', () => {
   it('holds the longest names there are', () => {
     const grant = { fleet: `${'门'.repeat(64)}/${'前'.repeat(64)}`, node: '"'.repeat(255) };
     expect(readBoundToken(makeBoundToken(KEY, grant, EXPIRES), KEY, NOW)).toMatchObject({ kind: 'right', grant });
+  });
+});
+
+describe('a refusal', () => {
+  it('is readable as it stands in a header, and comes out whole', () => {
+    const { metadata } = refusal(status.PERMISSION_DENIED, 'node "gw-1": 100 % of 前门\n<a/b>');
+    expect(metadata.get('grpc-message')).toEqual(['node "gw-1": 100 %25 of %E5%89%8D%E9%97%A8%0A<a/b>']);
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const [header = ''] = refusal(status.NOT_FOUND, text).metadata.get('grpc-message');
+        expect(header).toMatch(/^[\x20-\x7e]*$/);
+        expect(decodeURIComponent(String(header))).toBe(text.toWellFormed());
+      }),
+    );
   });
 });

@@ -154,8 +154,8 @@ describe('a port with TLS', () => {
     const issued = authority.issue(uri(FLEET));
     const distrusting = await ask(server.port, { security: await security(issued, stranger.certificate) });
     expect(distrusting.ended?.code).toBe(status.UNAVAILABLE);
-    await until(() => refused[0], { what: 'the alert' });
-    expect(refused[0]?.message).toBe('it broke the handshake off: it may not trust the certificate of this controller');
+    // It has gone away without a word, as a balancer does that looks whether the port is open: nothing to tell.
+    expect(refused).toEqual([]);
     const named = new ChannelSecurity(await open(files('named', issued)), 'other.test');
     expect((await ask(server.port, { security: named })).ended?.code).toBe(status.UNAVAILABLE);
   });

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootstrap } from '../../src/core/xds/bootstrap.js';
+import type { ControllerAccess } from '../../src/core/xds/controller-access.js';
 import { type Child, startChild } from './child.js';
 import { rootDir, startEnvoy } from './envoy.js';
 import { type Answer, type Ask, httpClient } from './http-client.js';
@@ -41,6 +42,8 @@ export interface Stack {
   query(requestId: string): Promise<any>;
   stopEdge(): Promise<void>;
   startEdge(): Promise<void>;
+  /** What the controller has written so far. */
+  controllerOutput(): string;
 }
 
 export interface StackOptions {
@@ -55,6 +58,8 @@ export interface StackOptions {
   readonly durable?: boolean;
   /** Arguments of Node for the controller. */
   readonly controllerArgs?: readonly string[];
+  /** How Envoy proves who it is to the controller. */
+  readonly access?: ControllerAccess;
   /** More settings of controller and edge, as environment. */
   readonly env?: Record<string, string>;
 }
@@ -152,6 +157,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       edgeSocket: 'authz.sock',
       adminAddress: '127.0.0.1',
       adminPort: envoyAdminPort,
+      ...(options.access && { controllerAccess: options.access }),
     }),
     cwd: nodeDir,
     concurrency: options.concurrency ?? 1,
@@ -200,6 +206,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       }),
     stopEdge: async () => edge?.stop(),
     startEdge,
+    controllerOutput: () => controller.output(),
   };
 }
 

@@ -8,6 +8,7 @@ import { CaresDnsResolverConfigSchema } from '../../gen/envoy/extensions/network
 import { HttpProtocolOptionsSchema } from '../../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { any, duration } from './any.js';
 import { ADS_SOURCE } from './config-source.js';
+import { type ControllerAccess, controllerFilters, controllerTransport, isIpAddress } from './controller-access.js';
 import { HTTP_STAT_PREFIX, STATIC_CLUSTER } from './names.js';
 import { overloadManager } from './overload.js';
 import { REGISTRY } from './registry.js';
@@ -35,6 +36,8 @@ export interface BootstrapOptions {
   readonly locality?: { readonly region?: string; readonly zone?: string; readonly subZone?: string };
   /** DNS servers for names that Envoy resolves itself, by IP address. Default: those of its machine. */
   readonly dnsServers?: readonly { readonly address: string; readonly port: number }[];
+  /** TLS and proof of identity towards the controller. Default: plain text, and none. */
+  readonly controllerAccess?: ControllerAccess;
   /** Connections from clients that all listeners together accept. Default 50,000. */
   readonly maxConnections?: number;
   /** Memory Envoy may use; beyond most of it clients are cut off and refused (9504). Default 2 GiB. */
@@ -165,7 +168,8 @@ function resolver(servers: NonNullable<BootstrapOptions['dnsServers']>) {
   };
 }
 
-function adsCluster({ adsAddress, adsPort, failoverSocket }: BootstrapOptions): MessageInitShape<typeof ClusterSchema> {
+function adsCluster(options: BootstrapOptions): MessageInitShape<typeof ClusterSchema> {
+  const { adsAddress, adsPort, failoverSocket, controllerAccess } = options;
   return {
     name: STATIC_CLUSTER.ads,
     clusterDiscoveryType: {
@@ -176,12 +180,16 @@ function adsCluster({ adsAddress, adsPort, failoverSocket }: BootstrapOptions): 
     loadAssignment: endpointOf(STATIC_CLUSTER.ads, tcp(adsAddress, adsPort)),
     // A controller that vanished without closing is noticed, and the stream goes to another. With a failover, soon: two silent
     // connections in a row make an Envoy that starts turn there. What a controller may be busy for is the timeout.
-    typedExtensionProtocolOptions: http2({
-      connectionKeepalive: {
-        interval: duration(failoverSocket === undefined ? 30_000 : 1000),
-        timeout: duration(failoverSocket === undefined ? 5000 : 4000),
+    typedExtensionProtocolOptions: http2(
+      {
+        connectionKeepalive: {
+          interval: duration(failoverSocket === undefined ? 30_000 : 1000),
+          timeout: duration(failoverSocket === undefined ? 5000 : 4000),
+        },
       },
-    }),
+      controllerFilters(controllerAccess),
+    ),
+    ...controllerTransport(controllerAccess),
     upstreamConnectionOptions: { tcpKeepalive: {} },
   };
 }
@@ -216,13 +224,14 @@ function edgeCluster({ edgeSocket }: BootstrapOptions): MessageInitShape<typeof 
   };
 }
 
-function http2(http2ProtocolOptions: object) {
+function http2(http2ProtocolOptions: object, httpFilters: ReturnType<typeof controllerFilters> = []) {
   return {
     [HttpProtocolOptionsSchema.typeName]: any(HttpProtocolOptionsSchema, {
       upstreamProtocolOptions: {
         case: 'explicitHttpConfig',
         value: { protocolConfig: { case: 'http2ProtocolOptions', value: http2ProtocolOptions } },
       },
+      httpFilters,
     }),
   };
 }
@@ -242,6 +251,3 @@ function tcp(address: string, portValue: number): MessageInitShape<typeof Addres
     },
   };
 }
-
-/** Envoy takes the address of a STATIC cluster only as an IP address. */
-const isIpAddress = (host: string): boolean => /^[0-9.]+$/.test(host) || host.includes(':');
