@@ -213,18 +213,20 @@ it('are told that a cluster is gone, and call again when it is back', { timeout:
   await cart.answeredBy(['a'], 'it is there');
   const gone = async (what: string) => {
     const failed = cart.failures().length;
+    const { missing } = await must('GET', `${shop}/nodes/somewhere`);
+    expect(missing).toContainEqual({ name: 'grpc/cart', why: expect.stringContaining(what) });
     await until(() => cart.failures().length > failed + 3, { within: 20_000, what: `failed calls: ${what}` });
     expect(cart.failures().slice(failed).join('\n')).toMatch(/^(failed UNAVAILABLE .*\n?)+$/);
     await publish({ clusters: [http2('cart', [at(a)])] });
     await cart.answeredBy(['a'], `it is back: ${what}`);
   };
   await must('DELETE', `${shop}/clusters/cart?publish=true`);
-  await gone('deleted');
+  await gone('no cluster of this name');
   // What gRPC clients cannot reach is not there for them.
   await publish({ clusters: [{ ...http2('cart', [at(a)]), protocol: 'http1' }] });
-  await gone('another protocol');
+  await gone('does not speak http2');
   await publish({ clusters: [http2('cart', [at(a)], { tls: {} })] });
-  await gone('TLS');
+  await gone('wants TLS');
 });
 
 it('call a cluster by a DNS name, with few calls first, and by names in other scripts', {
@@ -249,6 +251,9 @@ it('fail when their deadline passes where a name leads nowhere, or their fleet i
     expect(failures()).toHaveLength(count());
     expect(failures()[0]).toMatch(/^failed DEADLINE_EXCEEDED .*waiting for name resolution/);
   }
+  const { missing } = await must('GET', `${shop}/nodes/somewhere`);
+  const why = 'no cluster of this name is in force';
+  expect(missing).toEqual(NOTHING.map((name) => ({ name: `grpc/${name}`, why })));
   await until(() => astray.count() > 2, { within: 20_000, what: 'calls from a fleet that is not there' });
   expect(astray.failures()).toHaveLength(astray.count());
 });

@@ -1,6 +1,7 @@
 import { Controller } from '@nestjs/common';
 import { Type } from 'typebox';
-import { TYPE } from '../../core/ads/resource.js';
+import { BY_NAME, byNameOnly, TYPE } from '../../core/ads/resource.js';
+import type { ClusterSpec } from '../../core/model/cluster.js';
 import { Live } from '../live.js';
 import { existing } from '../objects.controller.js';
 import { Checked, Handles, type InputOf, operation } from '../operation.js';
@@ -57,6 +58,9 @@ const GET = operation({
           drifting: Type.Array(Drifting, {
             description: `Resource by resource, at most ${MOST_DRIFTING}; empty for a node of another controller: ask that one.`,
           }),
+          missing: Type.Array(Type.Object({ name: Type.String(), why: Type.String() }), {
+            description: `Of a gRPC client: what it asked for and is not there for it, at most ${MOST_DRIFTING}; likewise.`,
+          }),
         },
         { title: 'FleetNodeDetail' },
       ),
@@ -83,7 +87,8 @@ export class NodesController {
     const found = (await this.nodes(params.workspace, query.fleet)).filter(({ node }) => node === params.node);
     const node = found.find(({ connected }) => connected) ?? found[0];
     if (!node) throw notFound(`The node "${params.node}" of workspace "${params.workspace}"`, 'List the nodes.');
-    return { node, drifting: node.connected ? this.drifting(node) : [] };
+    if (!node.connected) return { node, drifting: [], missing: [] };
+    return { node, drifting: this.drifting(node), missing: this.missing(params.workspace, node) };
   }
 
   private async nodes(workspace: string, fleet: string | undefined): Promise<FleetNode[]> {
@@ -93,9 +98,24 @@ export class NodesController {
     return fleet === undefined ? nodes : nodes.filter((node) => node.fleet === `${workspace}/${fleet}`);
   }
 
-  private drifting({ fleet, node }: FleetNode) {
+  private stream({ fleet, node }: FleetNode) {
+    const streams = this.serving.ads?.nodeStreams(fleet) ?? [];
+    return streams.findLast((candidate) => candidate.info()?.node === node);
+  }
+
+  private missing(workspace: string, node: FleetNode): { name: string; why: string }[] {
+    const stream = this.stream(node);
+    if (!stream) return [];
+    const there = new Set([...stream.named(TYPE.listener)].map(({ name }) => name));
+    const names = [...stream.names(TYPE.listener)].filter((name) => byNameOnly(name) && !there.has(name));
+    const spec = (name: string) => this.live.compiler(workspace)?.find('cluster', name.slice(BY_NAME.length))?.spec;
+    return names.slice(0, MOST_DRIFTING).map((name) => ({ name, why: whyMissing(spec(name)) }));
+  }
+
+  private drifting(of: FleetNode) {
+    const { fleet } = of;
     const { ads } = this.serving;
-    const stream = ads?.nodeStreams(fleet).findLast((candidate) => candidate.info()?.node === node);
+    const stream = this.stream(of);
     if (!ads || !stream) return [];
     const drifting: { type: string; name: string; desired: string; acked: string | null }[] = [];
     for (const type of Object.values(TYPE)) {
@@ -107,4 +127,11 @@ export class NodesController {
     }
     return drifting;
   }
+}
+
+/** Why a cluster is not there for gRPC clients (docs/guides/grpc-clients.md). */
+function whyMissing(spec: ClusterSpec | undefined): string {
+  if (!spec) return 'no cluster of this name is in force';
+  if (spec.protocol !== 'http2') return 'the cluster does not speak http2';
+  return spec.tls ? 'the cluster wants TLS' : 'the cluster has several DNS names';
 }
