@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 import { AdminClient, type ServerOptions, withServer, workspaceOf } from './admin.js';
+import { EXIT, type Exit } from './exit.js';
+import { type WaitOptions, waiting, withWait } from './receipt.js';
 import { objectPath } from './resources.js';
 import { facts, table } from './table.js';
 import { action, json, line, note, visible } from './terminal.js';
@@ -11,6 +13,14 @@ interface Credential {
   readonly enabled: boolean;
   readonly createdAt?: string;
   readonly expiresAt?: string | null;
+  /** Of a change that waited. */
+  readonly receipt?: ContentReceipt;
+}
+
+interface ContentReceipt {
+  readonly acked: boolean;
+  readonly result: 'acked' | 'refused' | 'pending';
+  readonly nodes: readonly { readonly node: string; readonly state: string; readonly error?: string }[];
 }
 
 /** `paifang credentials …`: the keys of an App. */
@@ -31,7 +41,7 @@ Examples:
 
 The secret key is shown once, when it is made. Nobody can read it again.`,
     );
-  withServer(credentials.command('create'))
+  withWait(withServer(credentials.command('create')))
     .argument('<app>', 'name of the App')
     .option('--expires <time>', 'ISO 8601 time from which the key is refused')
     .description('Makes a key pair and prints it, the secret for the only time.')
@@ -40,7 +50,7 @@ The secret key is shown once, when it is made. Nobody can read it again.`,
     .argument('<app>', 'name of the App')
     .description('Lists the keys of an App.')
     .action(action(list));
-  withServer(credentials.command('disable'))
+  withWait(withServer(credentials.command('disable')))
     .argument('<app>', 'name of the App')
     .argument('<access-key>', 'the key')
     .description('Makes a key unusable at once. It can be enabled again through the admin API.')
@@ -52,12 +62,13 @@ function pathOf(app: string, options: ServerOptions, key?: string): string {
   return key === undefined ? path : `${path}/${encodeURIComponent(key)}`;
 }
 
-async function create(app: string, options: ServerOptions & { expires?: string }): Promise<void> {
+async function create(app: string, options: ServerOptions & WaitOptions & { expires?: string }): Promise<Exit> {
   const body = options.expires === undefined ? {} : { expiresAt: options.expires };
-  const { body: made } = await new AdminClient(options).ask<Credential>('POST', pathOf(app, options), body);
+  const { admin, query } = waiting(options);
+  const { body: made } = await admin.ask<Credential>('POST', `${pathOf(app, options)}${query}`, body);
   if (options.json) {
     json(made);
-    return;
+    return exitOf(made.receipt);
   }
   line(
     facts([
@@ -67,6 +78,8 @@ async function create(app: string, options: ServerOptions & { expires?: string }
     ]),
   );
   if (!options.quiet) note('\nThe secret key is shown this once. Keep it where only the caller can read it.');
+  printLack(made.receipt);
+  return exitOf(made.receipt);
 }
 
 async function list(app: string, options: ServerOptions): Promise<void> {
@@ -85,10 +98,25 @@ async function list(app: string, options: ServerOptions): Promise<void> {
   }
 }
 
-async function disable(app: string, key: string, options: ServerOptions): Promise<void> {
-  const { body } = await new AdminClient(options).ask<Credential>('PATCH', pathOf(app, options, key), {
-    enabled: false,
-  });
+async function disable(app: string, key: string, options: ServerOptions & WaitOptions): Promise<Exit> {
+  const { admin, query } = waiting(options);
+  const path = `${pathOf(app, options, key)}${query}`;
+  const { body } = await admin.ask<Credential>('PATCH', path, { enabled: false });
   if (options.json) json(body ?? { accessKey: key, enabled: false });
   else if (!options.quiet) line(`Key ${visible(key)} of App ${visible(app)} is disabled.`);
+  if (!options.json) printLack(body?.receipt);
+  return exitOf(body?.receipt);
+}
+
+function exitOf(receipt: ContentReceipt | undefined): Exit {
+  if (receipt === undefined || receipt.acked) return EXIT.ok;
+  return receipt.result === 'refused' ? EXIT.refused : EXIT.finding;
+}
+
+/** Names the nodes that do not have the change. */
+function printLack(receipt: ContentReceipt | undefined): void {
+  for (const { node, state, error } of receipt?.nodes ?? []) {
+    if (state === 'refused') note(visible(`${node} refused it: ${error ?? ''}`));
+    else if (state === 'pending') note(visible(`${node} has not acknowledged it`));
+  }
 }
