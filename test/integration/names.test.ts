@@ -47,7 +47,7 @@ async function shop(url: string, ...clusters: { name: string }[]): Promise<{ adm
 
 /** What a node is told of the endpoints of a cluster; `updates` are all it was told, by type and name. */
 function node({ adsPort, nodeToken }: AdminClient, cluster = 'pods') {
-  const seen = { addresses: undefined as string[] | undefined, updates: [] as string[] };
+  const seen = { addresses: undefined as string[] | undefined, updates: [] as string[], states: [] as string[] };
   const client = AdsClient.start({
     address: `127.0.0.1:${adsPort}`,
     node: { id: `node-${Math.random()}`, cluster: 'shop/edge' },
@@ -68,12 +68,19 @@ function node({ adsPort, nodeToken }: AdminClient, cluster = 'pods') {
       }
       for (const gone of removals) seen.updates.push(`-${type} ${gone}`);
     },
-    onState: () => {},
+    onState: ({ kind }) => seen.states.push(kind),
   });
   onCleanup(() => client.close());
   const has = (...addresses: string[]) =>
     until(() => seen.addresses?.join() === addresses.join(), { what: `endpoints ${addresses.join()}` });
-  return Object.assign(seen, { has });
+  /** Forgets what it was told to come into step. */
+  const inStep = async () => {
+    await until(() => seen.states.includes('synced') && seen.updates.some((told) => told.startsWith(TYPE.scope)), {
+      what: 'a node in step',
+    });
+    seen.updates.length = 0;
+  };
+  return Object.assign(seen, { has, inStep });
 }
 const only = (cluster: string) => new Set([`${TYPE.endpoint} ${deriveId('shop', 'cluster', cluster)}`]);
 const asked = (question: string, times: number) => {
@@ -93,8 +100,7 @@ it('a cluster has its addresses from its first release on, and a changed answer 
   const [na, nb] = [node(a), node(b)];
   await Promise.all([na.has('10.0.0.1:80', '10.0.0.2:80'), nb.has('10.0.0.1:80', '10.0.0.2:80')]);
   const before = (await a.call('GET', `${base}/releases`)).body.total;
-  na.updates.length = 0;
-  nb.updates.length = 0;
+  await Promise.all([na.inStep(), nb.inStep()]);
 
   dns.set('pods.internal', { a: ['10.0.0.1', '10.0.0.2'] });
   await asked('a pods.internal', 3);
@@ -131,7 +137,7 @@ it('without a good answer the last one stays, and it is told since when and why'
   const b = await controller(url);
   const nb = node(b);
   await nb.has('10.0.0.1:80');
-  nb.updates.length = 0;
+  await nb.inStep();
   for (const [zone, reason] of [
     [{ fault: 'SERVFAIL' }, /SERVFAIL/],
     [undefined, /no such name/],
@@ -163,8 +169,14 @@ it('without a good answer the last one stays, and it is told since when and why'
     expect((await admin.call('GET', '/actuator/health')).status).toBe(200);
   }
   dns.set('pods.internal', { a: ['10.0.0.1'] });
-  await until(async () => (await state(a)).state === 'good', { what: 'good again' });
-  expect([nb.updates, (await state(a)).failingSince]).toEqual([[], null]);
+  const good = await until(
+    async () => {
+      const now = await state(a);
+      return now.state === 'good' && now;
+    },
+    { what: 'good again' },
+  );
+  expect([nb.updates, good.failingSince]).toEqual([[], null]);
 });
 
 it('a name without an answer is warned of when it is published, and joins when it has one', async () => {
