@@ -4,7 +4,7 @@ import { Command } from 'commander';
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 /** Verbs that run a process; they are defined in main.ts, so their help is asked for as a person would. */
-const PROCESSES = ['up', 'controller', 'edge', 'migrate'];
+const PROCESSES = ['up', 'controller', 'edge', 'migrate', 'token', 'node-token'];
 
 /** docs/reference/cli.md: the help of every verb, as it is printed on 80 columns. */
 export async function cliPage(load) {

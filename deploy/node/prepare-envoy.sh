@@ -18,6 +18,11 @@ cd "${PAIFANG_EDGE_DIR:?is the working directory of Envoy and has to be set}"
   --workspace "${cluster%%/*}" --fleet "${cluster#*/}" \
   --ads "${PAIFANG_CONTROLLER:-127.0.0.1:9876}" \
   --edge-socket authz.sock \
+  ${PAIFANG_CONTROLLER_CA:+--controller-ca "$PAIFANG_CONTROLLER_CA"} \
+  ${PAIFANG_CONTROLLER_NAME:+--controller-name "$PAIFANG_CONTROLLER_NAME"} \
+  ${PAIFANG_NODE_CERTIFICATE:+--certificate "$PAIFANG_NODE_CERTIFICATE"} \
+  ${PAIFANG_NODE_KEY:+--key "$PAIFANG_NODE_KEY"} \
+  ${PAIFANG_NODE_TOKEN_FILE:+--token-file "$PAIFANG_NODE_TOKEN_FILE"} \
   --admin-port "$(echo "${admin##*:}" | tr -d /)" >bootstrap.json.new
 mv bootstrap.json.new bootstrap.json
 
