@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { isIP } from 'node:net';
+import { der, sequence } from './certificate.js';
 
 // Certificates for tests, made here byte by byte (RFC 5280, X.690), so that no test needs openssl and hostile ones can be made.
 
@@ -34,15 +35,15 @@ export class Authority {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     this.#key = privateKey;
     this.#name = name;
-    this.certificate = pem('CERTIFICATE', this.#made({ name }, privateKey, true).der);
+    this.certificate = pem('CERTIFICATE', this.#made({ name }, privateKey, true).bytes);
   }
 
   /** A certificate for a new key, good for a day unless told otherwise. */
   issue(options: CertificateOptions): Issued {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const { der, serial } = this.#made(options, privateKey, false);
+    const { bytes, serial } = this.#made(options, privateKey, false);
     const key = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
-    return { certificate: pem('CERTIFICATE', der), key, serial };
+    return { certificate: pem('CERTIFICATE', bytes), key, serial };
   }
 
   #made({ name, alternatives = [], notBefore, notAfter }: CertificateOptions, key: KeyObject, isAuthority: boolean) {
@@ -56,7 +57,7 @@ export class Authority {
       extensions.push(sequence(hex(SUBJECT_ALT_NAME), octets(sequence(...alternatives.map(alternative)))));
     const body = sequence(
       hex('a003020102'),
-      tlv(0x02, number),
+      der(0x02, number),
       sequence(hex(ECDSA_SHA256)),
       nameOf(this.#name),
       sequence(time(notBefore ?? new Date(now - DAY_MS)), time(notAfter ?? new Date(now + DAY_MS))),
@@ -65,11 +66,11 @@ export class Authority {
         type: 'spki',
         format: 'der',
       }),
-      tlv(0xa3, sequence(...extensions)),
+      der(0xa3, sequence(...extensions)),
     );
-    const signature = tlv(0x03, Buffer.concat([Buffer.of(0), sign('sha256', body, this.#key)]));
+    const signature = der(0x03, Buffer.concat([Buffer.of(0), sign('sha256', body, this.#key)]));
     return {
-      der: sequence(body, sequence(hex(ECDSA_SHA256)), signature),
+      bytes: sequence(body, sequence(hex(ECDSA_SHA256)), signature),
       serial: number.toString('hex').toUpperCase(),
     };
   }
@@ -81,40 +82,26 @@ export const fleetUri = (fleet: string, node?: string): string =>
 
 function alternative(text: string): Buffer {
   const [type, value] = [text.slice(0, text.indexOf(':')), text.slice(text.indexOf(':') + 1)];
-  if (type === 'URI') return tlv(0x86, Buffer.from(value, 'latin1'));
-  if (type === 'DNS') return tlv(0x82, Buffer.from(value, 'latin1'));
-  if (type === 'IP' && isIP(value) === 4) return tlv(0x87, Buffer.from(value.split('.').map(Number)));
+  if (type === 'URI') return der(0x86, Buffer.from(value, 'latin1'));
+  if (type === 'DNS') return der(0x82, Buffer.from(value, 'latin1'));
+  if (type === 'IP' && isIP(value) === 4) return der(0x87, Buffer.from(value.split('.').map(Number)));
   throw new Error(`no alternative name: ${text}`);
 }
 
 function nameOf(common: string): Buffer {
-  return sequence(tlv(0x31, sequence(hex(COMMON_NAME), tlv(0x0c, Buffer.from(common)))));
+  return sequence(der(0x31, sequence(hex(COMMON_NAME), der(0x0c, Buffer.from(common)))));
 }
 
 /** UTCTime up to 2049, then GeneralizedTime (RFC 5280 §4.1.2.5). */
 function time(date: Date): Buffer {
   const text = date.toISOString().replace(/[-:T]|\.\d+/g, '');
-  return date.getUTCFullYear() < 2050 ? tlv(0x17, Buffer.from(text.slice(2))) : tlv(0x18, Buffer.from(text));
+  return date.getUTCFullYear() < 2050 ? der(0x17, Buffer.from(text.slice(2))) : der(0x18, Buffer.from(text));
 }
 
-function tlv(tag: number, content: Buffer): Buffer {
-  const { length } = content;
-  const size =
-    length < 0x80
-      ? Buffer.of(length)
-      : length < 0x100
-        ? Buffer.of(0x81, length)
-        : length < 0x10000
-          ? Buffer.of(0x82, length >> 8, length & 0xff)
-          : Buffer.of(0x83, length >> 16, (length >> 8) & 0xff, length & 0xff);
-  return Buffer.concat([Buffer.of(tag), size, content]);
-}
-
-const sequence = (...parts: Buffer[]): Buffer => tlv(0x30, Buffer.concat(parts));
-const octets = (content: Buffer): Buffer => tlv(0x04, content);
+const octets = (content: Buffer): Buffer => der(0x04, content);
 const hex = (text: string): Buffer => Buffer.from(text, 'hex');
 
-function pem(label: string, der: Buffer): string {
-  const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
+function pem(label: string, bytes: Buffer): string {
+  const lines = bytes.toString('base64').match(/.{1,64}/g) ?? [];
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`;
 }

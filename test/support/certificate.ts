@@ -38,13 +38,14 @@ export function selfSigned(name: string): SelfSigned {
   };
 }
 
-function der(tag: number, content: Buffer): Buffer {
+/** One value of DER (X.690): tag, length, content of less than 64 KiB. */
+export function der(tag: number, content: Buffer): Buffer {
   const { length } = content;
   const size = length < 128 ? [length] : length < 256 ? [0x81, length] : [0x82, length >> 8, length & 255];
   return Buffer.concat([Buffer.of(tag, ...size), content]);
 }
 
-const sequence = (...parts: Buffer[]): Buffer => der(0x30, Buffer.concat(parts));
+export const sequence = (...parts: Buffer[]): Buffer => der(0x30, Buffer.concat(parts));
 const oid = (...bytes: number[]): Buffer => der(0x06, Buffer.from(bytes));
 
 /** UTCTime so many days from now. */
