@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { CliError, EXIT, type Fault, usage } from './exit.js';
 import { note } from './terminal.js';
+import { whyUnreachable } from './unreachable.js';
 
 /** What every verb that talks to a controller accepts. */
 export interface ServerOptions {
@@ -168,17 +169,9 @@ export class AdminClient {
         'Wait longer with --timeout, or look at the log of the controller.',
       );
     }
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const code = (cause as { code?: string }).code;
-    const why =
-      code === 'ECONNREFUSED'
-        ? 'connection refused'
-        : code === 'ENOTFOUND'
-          ? 'unknown host'
-          : (cause as Error).message || code;
     return new CliError(
       EXIT.unreachable,
-      `no controller answers at ${this.#base.origin} (${why}).`,
+      `no controller answers at ${this.#base.origin} (${whyUnreachable(error)}).`,
       'Start one with `paifang up` or `paifang controller`, or name another with --server or PAIFANG_SERVER.',
     );
   }

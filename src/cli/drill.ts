@@ -5,10 +5,11 @@ import { withOutput } from './admin.js';
 import { CliError, EXIT, type Exit, usage } from './exit.js';
 import { facts } from './table.js';
 import { action, json, line, note, paint, visible } from './terminal.js';
+import { whyUnreachable } from './unreachable.js';
 
 interface DrillOptions {
   readonly seconds: string;
-  readonly edge: string;
+  readonly edge?: string;
   readonly probe?: string;
   readonly host?: string;
   readonly json?: boolean;
@@ -31,7 +32,7 @@ interface Report {
   readonly handBackMs?: number;
 }
 
-const DEFAULT_EDGE = 'http://127.0.0.1:23460';
+const DEFAULT_PORT = '23460';
 const PROBE_PAUSE_MS = 100;
 const PROBE_MS = 5_000;
 const ASK_MS = 10_000;
@@ -44,7 +45,10 @@ export function addDrill(program: Command): void {
   drill.description('Outages on purpose, on one node, bounded in time.');
   withOutput(drill.command('controller-outage'))
     .option('--seconds <n>', 'how long, 1 to 600', '30')
-    .option('--edge <url>', 'tool port of the edge, on this machine', DEFAULT_EDGE)
+    .option(
+      '--edge <url>',
+      `tool port of the edge (default: http://127.0.0.1:${DEFAULT_PORT}, or the port in PAIFANG_EDGE_TOOL_PORT)`,
+    )
     .option('--probe <url>', 'ask this of the gateway all the while, and compare with its answer before')
     .option('--host <name>', 'Host of the probes')
     .summary('take the controller away from the edge of this machine')
@@ -62,7 +66,7 @@ Examples:
   paifang drill controller-outage --seconds 10
   paifang drill controller-outage --probe http://127.0.0.1:8088/orders --host orders.example.com
 
-Exit status: 0 nothing was lost, 1 something was, 3 the edge refused, 4 no edge answers.`,
+Exit status: 0 nothing was lost, 1 something was, 3 the edge refused (its controller is away or silent), 4 no edge answers.`,
     )
     .action(action(controllerOutage));
 }
@@ -71,17 +75,19 @@ async function controllerOutage(options: DrillOptions): Promise<Exit> {
   const seconds = Number(options.seconds);
   if (!Number.isInteger(seconds) || seconds < 1 || seconds > 600)
     throw usage(`--seconds takes a whole number from 1 to 600, not "${options.seconds}".`);
+  const edge = edgeUrl(options.edge);
+  if (options.probe !== undefined) urlOf(options.probe, '--probe');
   const usual = options.probe === undefined ? undefined : await ask(options.probe, options.host);
   if (usual !== undefined && typeof usual !== 'number')
     throw new CliError(EXIT.unreachable, `${options.probe} does not answer before the drill: ${usual}.`);
-  await edge(options, 'POST', `/tool/drill/controller-outage?seconds=${seconds}`);
+  await askEdge(edge, 'POST', `/tool/drill/controller-outage?seconds=${seconds}`);
   if (!options.quiet && !options.json) note(`The controller is away from this edge for ${seconds} s.`);
   const probes = { answered: 0, failed: 0, failures: {} as Record<string, number> };
   let report: Report;
   const end = performance.now() + seconds * 1000 + OVER_MS;
   do {
     await delay(PROBE_PAUSE_MS);
-    report = (await edge(options, 'GET', '/tool/drill')) as Report;
+    report = (await askEdge(edge, 'GET', '/tool/drill')) as Report;
     if (usual === undefined) continue;
     const status = await ask(options.probe as string, options.host);
     if (status === usual) probes.answered++;
@@ -121,19 +127,38 @@ function print(
   );
 }
 
+/** The edge to ask: as given, else at the port that the environment names, else at the usual one. */
+function edgeUrl(given: string | undefined): URL {
+  if (given !== undefined) return urlOf(given, '--edge');
+  const port = process.env.PAIFANG_EDGE_TOOL_PORT || DEFAULT_PORT;
+  if (!/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65_535)
+    throw usage(`PAIFANG_EDGE_TOOL_PORT is "${port}", which is no port.`, 'Correct it, or name the edge with --edge.');
+  return new URL(`http://127.0.0.1:${port}`);
+}
+
+function urlOf(text: string, option: string): URL {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol))
+    throw usage(`${option} takes a URL, not "${text}".`, `Give it as in ${option} http://127.0.0.1:${DEFAULT_PORT}.`);
+  return url;
+}
+
 /** @throws CliError when the edge refuses or does not answer. */
-async function edge(options: DrillOptions, method: string, path: string): Promise<unknown> {
-  let response: Response;
+async function askEdge(edge: URL, method: string, path: string): Promise<unknown> {
+  const hint =
+    'Run this on the node. The port of its edge is PAIFANG_EDGE_TOOL_PORT there: set it here too, or give --edge.';
+  const { response, text } = await fetch(new URL(path, edge), { method, signal: AbortSignal.timeout(ASK_MS) })
+    .then(async (response) => ({ response, text: await response.text() }))
+    .catch((error: unknown) => {
+      const why = whyUnreachable(error, ASK_MS);
+      throw new CliError(EXIT.unreachable, `No edge answers at ${edge.origin} (${why}).`, hint);
+    });
   let body: { error?: string };
   try {
-    response = await fetch(new URL(path, options.edge), { method, signal: AbortSignal.timeout(ASK_MS) });
-    body = (await response.json()) as { error?: string };
-  } catch (error) {
-    throw new CliError(
-      EXIT.unreachable,
-      `No edge answers at ${options.edge}: ${(error as Error).message}.`,
-      'Run this on the node; its port is PAIFANG_EDGE_TOOL_PORT.',
-    );
+    body = JSON.parse(text) as { error?: string };
+  } catch {
+    const what = `${edge.origin} answered ${response.status} without JSON; it is not the tool port of an edge.`;
+    throw new CliError(EXIT.unreachable, what, hint);
   }
   if (!response.ok) throw new CliError(EXIT.refused, body.error ?? `The edge answered ${response.status}.`);
   return body;
@@ -145,10 +170,10 @@ function ask(url: string, host: string | undefined): Promise<number | string> {
     const call = request(url, { timeout: PROBE_MS, ...(host !== undefined && { headers: { host } }) }, (response) => {
       response.resume();
       response.on('end', () => resolve(response.statusCode ?? 0));
-      response.on('error', (error) => resolve(error.message));
+      response.on('error', (error) => resolve(whyUnreachable(error)));
     });
     call.on('timeout', () => call.destroy(new Error(`no answer in ${PROBE_MS / 1000} s`)));
-    call.on('error', (error) => resolve(error.message));
+    call.on('error', (error) => resolve(whyUnreachable(error)));
     call.end();
   });
 }

@@ -103,10 +103,13 @@ export function report(error: unknown, asJson: boolean): Exit {
   }
   note(`${paint('red', 'paifang:', process.stderr)} ${visible(message)}`);
   for (const fault of faults) {
-    const where = fault.pointer ? `${visible(fault.pointer)}: ` : '';
     const code = fault.code ? ` [${visible(fault.code)}]` : '';
-    note(`  ${where}${visible(fault.message)}${code}`);
-    if (fault.hint) note(`    ${paint('dim', visible(fault.hint), process.stderr)}`);
+    // One fault is often the whole of what was said above.
+    const isSaid = message.endsWith(fault.message);
+    if (!isSaid) note(`  ${fault.pointer ? `${visible(fault.pointer)}: ` : ''}${visible(fault.message)}${code}`);
+    else if (fault.pointer) note(`  ${visible(fault.pointer)}${code}`);
+    if (fault.hint)
+      note(`${isSaid && !fault.pointer ? '' : '    '}${paint('dim', visible(fault.hint), process.stderr)}`);
   }
   if (hint) note(hint);
   return exit;

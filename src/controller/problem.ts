@@ -93,7 +93,10 @@ export function invalidDefinitions(faults: readonly Fault[]): Problem {
   );
 }
 
-export function notFound(what: string, hint = 'Look for it in the list of its kind.'): Problem {
+export function notFound(
+  what: string,
+  hint = 'Correct the name or the workspace; a list shows what there is.',
+): Problem {
   return new Problem('not-found', `${what} does not exist.`, [
     { code: 'not-found', pointer: '', message: `${what} does not exist.`, hint },
   ]);

@@ -3,8 +3,8 @@ import { TYPE } from '../core/ads/resource.js';
 import { HTTP_STAT_PREFIX } from '../core/xds/names.js';
 import type { Log } from '../logger.js';
 import { AdsClient } from '../wire/ads-client.js';
-import type { ConfigState, EdgeStats } from './edge.js';
 import { askEnvoy } from './envoy-admin.js';
+import type { ConfigState, EdgeStats } from './state.js';
 
 /** What an outage of the controller, made on purpose, did to a node. */
 export interface DrillReport {
@@ -35,13 +35,18 @@ export interface DrillOptions {
   readonly envoyAdmin: string;
   readonly log: Log;
   stats(): EdgeStats;
+  /** Whether the controller answers within `withinMs`. */
+  answers(withinMs: number): Promise<boolean>;
   cut(ms: number): void;
 }
 
 const ASKED = [TYPE.cluster, TYPE.listener, TYPE.scope, TYPE.route] as const;
+/** What the controller may take to answer before a drill begins. */
+const ANSWER_MS = 3_000;
 const COLD_START_MS = 10_000;
 const RETURN_MS = 60_000;
 const LOOK_MS = 20;
+const NOTHING_TO_TRY = 'the edge goes on with what it has, and there is nothing to try.';
 
 /**
  * Takes the controller away from one edge for a time, and tells how the node did. The edge leaves the controller and does not
@@ -55,10 +60,12 @@ export class Drill {
   constructor(private readonly options: DrillOptions) {}
 
   /** Begins an outage; a text says why not. */
-  start(seconds: number): string | undefined {
+  async start(seconds: number): Promise<string | undefined> {
+    const answers = await this.options.answers(ANSWER_MS);
     if (this.report && this.report.phase !== 'done') return 'A drill is under way; see GET /tool/drill.';
     const { ads, config } = this.options.stats();
-    if (ads.kind !== 'synced') return 'The controller is away already; there is nothing to try.';
+    if (ads.kind === 'silent') return `The controller is connected but silent since ${ads.since}; ${NOTHING_TO_TRY}`;
+    if (!answers || ads.kind !== 'synced') return `The controller is away already; ${NOTHING_TO_TRY}`;
     const startedAt = new Date().toISOString();
     const coldStart: ColdStart = { kind: 'waiting', reason: 'not tried yet' };
     this.report = {

@@ -1,93 +1,20 @@
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { Log } from '../logger.js';
-import type { ChannelSecurity } from '../wire/channel-security.js';
 import { startAuthz } from './authz/authz.js';
 import { tokenSource } from './controller-access.js';
 import { Drill } from './drill.js';
 import { keepingSecret } from './lastgood/keeping-secret.js';
-import { FAILOVER_SOCKET, LastGood, type LastGoodStats } from './lastgood/last-good.js';
-import type { LogAgent, LogAgentStats } from './log/log-agent.js';
+import { FAILOVER_SOCKET, LastGood } from './lastgood/last-good.js';
+import type { LogAgent } from './log/log-agent.js';
 import { startLogAgent } from './log-shipping.js';
 import { EdgeMetrics } from './metrics.js';
 import { startNodeEndpoints } from './node-endpoints.js';
 import { nodePaths } from './node-paths.js';
-import { isConnected, type Subscription, type SubscriptionState, subscribe } from './subscription.js';
+import type { EdgeOptions } from './options.js';
+import { configState, type EdgeStats } from './state.js';
+import { isConnected, type Subscription, subscribe } from './subscription.js';
 import { EDGE_TYPES, EdgeTables } from './tables.js';
-
-export interface EdgeOptions {
-  /** node.id of the Envoy this edge serves. Default: the host's name. */
-  readonly node?: string | undefined;
-  /** node.cluster of that Envoy: `<workspace>/<fleet>`. */
-  readonly cluster: string;
-  /** Where that Envoy stands, as its bootstrap says. */
-  readonly region?: string | undefined;
-  readonly zone?: string | undefined;
-  readonly room?: string | undefined;
-  /** `host:port` of a controller. */
-  readonly controller: string;
-  /** Envoy's working directory: the socket, the access log and the digest log are here. Made when missing. */
-  readonly directory: string;
-  /** Where `node.token` is looked for when no token is given, and `last-good.key` is kept when there is no shared one. */
-  readonly dataDir: string;
-  readonly nodeToken?: string | undefined;
-  /** File with the token of this node, read at each connection. */
-  readonly tokenFile?: string | undefined;
-  /** Path of the certificate of this node; with one no token is needed. It is used by way of `security`. */
-  readonly certificate?: string | undefined;
-  /** TLS to the controller ({@link openControllerAccess}). Default: plain text. */
-  readonly security?: ChannelSecurity | undefined;
-  /** URL of Envoy's admin. */
-  readonly envoyAdmin: string;
-  /** Loopback ports of the node endpoints; 0 = any. */
-  readonly configPort: number;
-  readonly toolPort: number;
-  /** Milliseconds a request waits for a policy that is not held. */
-  readonly policyWait: number;
-  /** Size at which access log and digest log are rotated, and how many rotated files are kept. */
-  readonly rotateBytes: number;
-  readonly keepFiles: number;
-  readonly log: Log;
-  /** File names below `directory`. Defaults: `authz.sock`, `access.log`, `mosng-digest.log`. */
-  readonly socket?: string;
-  readonly accessLog?: string;
-  readonly digestLog?: string;
-  /** Synthetic checks before the socket is reachable. Default 3000. */
-  readonly warmUpChecks?: number;
-  /**
-   * Keeps what the controller has in force below `directory`, serves checks from it when there is no controller at start, and
-   * serves it to an Envoy that starts meanwhile, on `failover.sock`. Default: no.
-   */
-  readonly lastGood?: boolean;
-  /** Milliseconds after which the edge serves although the controller has not delivered everything. Default: it waits. */
-  readonly syncGraceMs?: number;
-}
-
-export interface EdgeStats {
-  readonly node: string;
-  readonly cluster: string;
-  /** Serving checks. */
-  readonly ready: boolean;
-  /** Everything was delivered at least once. */
-  readonly synced: boolean;
-  readonly ads: SubscriptionState;
-  readonly config: ConfigState;
-  /** What is kept for times without a controller; undefined when nothing is. */
-  readonly lastGood: LastGoodStats | undefined;
-  /** Decisions by result code since start. */
-  readonly checks: Readonly<Record<string, number>>;
-  readonly resources: Readonly<Record<string, number>>;
-  readonly log: LogAgentStats | undefined;
-}
-
-/** Where what the edge decides from came from. */
-export interface ConfigState {
-  /** Of what is held now: delivered by a controller since the start, read from disk, or not there yet. */
-  readonly source: 'controller' | 'disk' | 'none';
-  /** Seconds since it was known to be what a controller has in force; 0 while in step, undefined when never. */
-  readonly ageSeconds: number | undefined;
-}
 
 export interface Edge {
   /** Resolves when checks are answered: everything was delivered (or the grace has passed) and the code is warm. */
@@ -129,12 +56,14 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     tables,
     log: () => agent?.stats(),
     connected: () => isConnected(subscription?.state()),
+    silentMs: () => subscription?.silentMs() ?? 0,
     synced: () => subscription?.synced() ?? false,
     connections: () => authz?.connections() ?? 0,
     config: () => configState(subscription, lastGood),
     lastGood: () => lastGood?.stats(),
   });
   const cut = (ms: number) => subscription?.cut(ms);
+  const answers = (withinMs?: number) => subscription?.answers(withinMs) ?? Promise.resolve(false);
   let authz: Awaited<ReturnType<typeof startAuthz>> | undefined;
   const stats = (): EdgeStats => ({
     node,
@@ -152,7 +81,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   });
 
   const failover = options.lastGood ? join(options.directory, FAILOVER_SOCKET) : undefined;
-  const drill = new Drill({ node, cluster, failover, envoyAdmin: options.envoyAdmin, log, stats, cut });
+  const drill = new Drill({ node, cluster, failover, envoyAdmin: options.envoyAdmin, log, stats, answers, cut });
   closers.push(() => drill.close());
 
   try {
@@ -184,9 +113,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
 
     if (options.lastGood) {
       const { directory } = options;
-      const controllerAnswers = () => subscription?.answers() ?? Promise.resolve(false);
       const owner = { fleet: cluster, node, token: keepingSecret(token(), options.dataDir) };
-      const kept = await LastGood.start({ ...owner, directory, log, tables, controllerAnswers });
+      const kept = await LastGood.start({ ...owner, directory, log, tables, controllerAnswers: () => answers() });
       lastGood = kept;
       closers.push(() => kept.close());
     }
@@ -206,11 +134,4 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     await close();
     throw error;
   }
-}
-
-function configState(subscription: Subscription | undefined, lastGood: LastGood | undefined): ConfigState {
-  const source = subscription?.synced() ? 'controller' : lastGood?.fromDisk ? 'disk' : 'none';
-  const inStep = subscription?.state().kind === 'synced';
-  const until = lastGood?.goodUntilMs() ?? (inStep ? Date.now() : undefined);
-  return { source, ageSeconds: until === undefined ? undefined : Math.max(0, Math.round((Date.now() - until) / 1000)) };
 }

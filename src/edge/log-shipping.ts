@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { createLogClient } from '../wire/log-service.js';
-import type { EdgeOptions } from './edge.js';
 import { askEnvoy } from './envoy-admin.js';
 import { LogAgent } from './log/log-agent.js';
+import type { EdgeOptions } from './options.js';
 
 /** Rotated access logs that are not stored yet may take this many times the room of those that are kept. */
 const UNSTORED_FACTOR = 20;

@@ -1,8 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { TYPE } from '../core/ads/resource.js';
-import type { ConfigState } from './edge.js';
 import type { LastGoodStats } from './lastgood/last-good.js';
 import type { LogAgentStats } from './log/log-agent.js';
+import type { ConfigState } from './state.js';
 import type { EdgeTables } from './tables.js';
 
 /** Upper bounds in microseconds. */
@@ -14,6 +14,7 @@ export interface MetricSources {
   readonly tables: EdgeTables;
   log(): LogAgentStats | undefined;
   connected(): boolean;
+  silentMs(): number;
   synced(): boolean;
   connections(): number;
   config(): ConfigState;
@@ -65,6 +66,11 @@ export class EdgeMetrics {
     });
     gauge('paifang_edge_check_errors_total', 'Checks that failed inside the edge (answered 7777).', () => this.#errors);
     gauge('paifang_edge_ads_connected', '1 while subscribed to a controller.', () => Number(sources.connected()));
+    gauge(
+      'paifang_edge_controller_silent_seconds',
+      'Seconds since a controller that is connected but does not answer was heard; 0 while it is not so.',
+      () => sources.silentMs() / 1000,
+    );
     gauge('paifang_edge_synced', '1 once all that the controller holds for this node was delivered.', () =>
       Number(sources.synced()),
     );

@@ -1,10 +1,10 @@
 import type { Log, LogSettings } from '../logger.js';
 import type { Drill } from './drill.js';
-import type { EdgeStats } from './edge.js';
 import { ENVOY_TYPES, type EnvoyType, inForce } from './envoy-admin.js';
 import { HELD_TYPES, type HeldType, heldConfig, heldResource } from './held-config.js';
 import type { EdgeMetrics } from './metrics.js';
 import type { Endpoint, EndpointAnswer } from './node-endpoints.js';
+import type { EdgeStats } from './state.js';
 import type { EdgeTables } from './tables.js';
 
 /** Levels operators of the original gateway know, as ours. */
@@ -71,12 +71,12 @@ async function queried({ tables, envoyAdmin }: NodePathsSources, query: URLSearc
     : { status: 404, body: { error: `This node holds no ${type} "${name}".` } };
 }
 
-function startDrill(drill: Drill, query: URLSearchParams): EndpointAnswer {
+async function startDrill(drill: Drill, query: URLSearchParams): Promise<EndpointAnswer> {
   const seconds = Number(query.get('seconds') ?? 30);
   if (!Number.isInteger(seconds) || seconds < 1 || seconds > LONGEST_DRILL_S) {
     return { status: 400, body: { error: `seconds= is a whole number from 1 to ${LONGEST_DRILL_S}.` } };
   }
-  const refused = drill.start(seconds);
+  const refused = await drill.start(seconds);
   return refused === undefined ? { status: 202, body: drill.report ?? {} } : { status: 409, body: { error: refused } };
 }
 

@@ -1,11 +1,16 @@
 import { edgeIdOf } from '../core/ads/identity.js';
 import { TYPE } from '../core/ads/resource.js';
-import { AdsClient, type AdsClientState } from '../wire/ads-client.js';
-import type { EdgeOptions } from './edge.js';
+import { AdsClient, type AdsClientState, type AdsUpdate } from '../wire/ads-client.js';
 import type { LastGood } from './lastgood/last-good.js';
+import type { EdgeOptions } from './options.js';
+import { SignsOfLife } from './signs-of-life.js';
 import { EDGE_TYPES, type EdgeTables } from './tables.js';
 
-export type SubscriptionState = AdsClientState | { readonly kind: 'connecting' };
+export type SubscriptionState =
+  | AdsClientState
+  | { readonly kind: 'connecting' }
+  /** Everything was delivered and the stream is open, but the controller no longer answers on it. `since`: last heard (RFC 3339). */
+  | { readonly kind: 'silent'; readonly since: string };
 
 export interface Subscription {
   state(): SubscriptionState;
@@ -13,8 +18,12 @@ export interface Subscription {
   synced(): boolean;
   /** Resolves with the first delivery of everything, or when the grace of the options has passed. */
   readonly delivered: Promise<void>;
-  /** Whether the controller answers now: it is asked, and given a second. False as long as it has not delivered everything. */
-  answers(): Promise<boolean>;
+  /** Whether the controller answers now: it is asked, and given a second, or `withinMs`. False as long as it has not delivered everything. */
+  answers(withinMs?: number): Promise<boolean>;
+  /** Milliseconds since a controller whose stream is open, and which no longer answers on it, was heard; 0 while it is not so. */
+  silentMs(): number;
+  /** Up to when (Unix ms) what is held is known to have been in force; undefined while no controller is there. */
+  inStepUntilMs(): number | undefined;
   /** Leaves the controller for `ms`, as if it were gone. */
   cut(ms: number): void;
   /** Asks for names that are not held. */
@@ -23,7 +32,6 @@ export interface Subscription {
 }
 
 const STILL_WAITING_MS = 10_000;
-const ANSWER_MS = 1_000;
 /** A policy nobody has; being told so shows that the controller is there. */
 const NOBODYS = 'paifang/who-answers';
 
@@ -45,24 +53,32 @@ export function subscribe(
   const delivered = new Promise<void>((resolve) => {
     go = resolve;
   });
-  /** Calls that wait for a sign of life, and whether one was missed. */
-  const asking = new Set<() => void>();
-  let silent = false;
-  const heard = () => {
-    for (const answered of asking) answered();
-    if (silent && state.kind === 'synced') lastGood?.inStep();
-    silent = false;
-  };
+  const signs = new SignsOfLife({
+    ask: () => client.request(TYPE.policy, [NOBODYS]),
+    onSilent(sinceMs) {
+      log.warn('the controller is connected but does not answer; going on with what is held', {
+        ...{ controller, silentSince: new Date(sinceMs).toISOString() },
+      });
+      lastGood?.away(sinceMs);
+    },
+    onHeard() {
+      log.info('the controller answers again', { controller });
+      lastGood?.inStep();
+    },
+  });
   const take = (next: AdsClientState) => {
     if (next.kind !== 'disconnected') log.info(`controller: ${next.kind}`, { controller });
     else if (state.kind !== 'disconnected') {
       log.warn('the controller is away; going on with what is held', { controller, reason: next.reason });
     }
     state = next;
-    if (next.kind === 'disconnected') lastGood?.away();
+    if (next.kind === 'disconnected') {
+      signs.end();
+      lastGood?.away();
+    }
     if (next.kind !== 'synced') return;
     synced = true;
-    silent = false;
+    signs.begin();
     lastGood?.inStep();
     go();
   };
@@ -75,9 +91,11 @@ export function subscribe(
       return { type, wildcard: true, held: lastGood?.versions(type) ?? new Map() };
     }),
     onUpdate(update) {
-      tables.apply(update);
-      lastGood?.changed(update);
-      heard();
+      if (!isSignOfLife(update)) {
+        tables.apply(update);
+        lastGood?.changed(update);
+      }
+      signs.heard();
     },
     onState: take,
   });
@@ -91,31 +109,17 @@ export function subscribe(
     clearTimeout(grace);
   };
   return {
-    state: () => state,
+    state: () => (signs.silentSinceMs === undefined ? state : silent(signs.silentSinceMs)),
     synced: () => synced,
     delivered: delivered.then(stopWaiting),
-    answers() {
-      if (state.kind !== 'synced') return Promise.resolve(false);
-      return new Promise((resolve) => {
-        const settle = (answers: boolean) => {
-          asking.delete(answered);
-          clearTimeout(timer);
-          resolve(answers);
-        };
-        const answered = () => settle(true);
-        const timer = setTimeout(() => {
-          silent = true;
-          lastGood?.away();
-          settle(false);
-        }, ANSWER_MS);
-        asking.add(answered);
-        client.request(TYPE.policy, [NOBODYS]);
-      });
-    },
+    answers: (withinMs) => signs.answers(withinMs),
+    silentMs: () => (signs.silentSinceMs === undefined ? 0 : Date.now() - signs.silentSinceMs),
+    inStepUntilMs: () => (state.kind === 'synced' ? (signs.silentSinceMs ?? Date.now()) : undefined),
     cut: (ms) => client.cut(ms),
     request: (type, names) => client.request(type, names),
     close() {
       stopWaiting();
+      signs.end();
       client.close();
     },
   };
@@ -123,7 +127,16 @@ export function subscribe(
 
 /** Whether there is a stream to a controller. */
 export function isConnected(state: SubscriptionState | undefined): boolean {
-  return state?.kind === 'connected' || state?.kind === 'synced';
+  return state?.kind === 'connected' || state?.kind === 'synced' || state?.kind === 'silent';
+}
+
+function silent(sinceMs: number): SubscriptionState {
+  return { kind: 'silent', since: new Date(sinceMs).toISOString() };
+}
+
+/** Whether an update says nothing but that the controller is there: nothing changed, and nothing is to be written down. */
+function isSignOfLife({ type, upserts, removals }: AdsUpdate): boolean {
+  return type === TYPE.policy && upserts.length === 0 && removals.length === 1 && removals[0] === NOBODYS;
 }
 
 /** Of the Envoy beside it: what is kept for that one is then what the controller would give it. */

@@ -42,6 +42,10 @@ export class AdminClient {
       method,
       headers,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    }).catch((error: Error) => {
+      // What fetch says is always the same; its cause says what happened.
+      const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException;
+      throw new Error(`${method} ${path} was not answered by the controller: ${message || code}`, { cause: error });
     });
   }
 

@@ -355,6 +355,17 @@ describe('the connection', () => {
     expect(wrong.stderr).not.toContain('wrong-token');
   });
 
+  it('says once what is not there, and what to do', async () => {
+    const { run } = await workspace();
+    const { status, stderr } = await run('get', 'api', 'nobody');
+    expect(status).toBe(3);
+    expect(stderr.split('does not exist')).toHaveLength(2);
+    expect(stderr.trimEnd().split('\n')).toEqual([
+      expect.stringMatching(/the controller answers 404: The api "nobody" of workspace "\S+" does not exist\.$/),
+      'Correct the name or the workspace; a list shows what there is.',
+    ]);
+  });
+
   it.each([
     [{ PAIFANG_SERVER: 'nonsense' }, 2, /not the URL of a controller/],
     [{ PAIFANG_TOKEN_FILE: '/no/such/token', PAIFANG_TOKEN: '' }, 2, /token file/],

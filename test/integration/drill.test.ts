@@ -1,7 +1,8 @@
-import { beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it, onTestFinished } from 'vitest';
 import { paifang, paifangJson } from '../support/cli.js';
 import { freePort } from '../support/ports.js';
 import { type Stack, startStack } from '../support/stack.js';
+import { until } from '../support/until.js';
 
 const HOST = 'drill.example.com';
 
@@ -44,6 +45,42 @@ it('takes the controller away from one edge, and tells that nothing was lost', a
   expect(report.handBackMs).toBeLessThan(60_000);
 });
 
+it('a controller that is connected and says nothing is seen, and is not taken away', async () => {
+  const healthz = async () =>
+    (await (await fetch(`${edge}/healthz`)).json()) as {
+      readonly status: string;
+      readonly ads: { readonly kind: string; readonly since?: string };
+      readonly config: { readonly ageSeconds: number };
+    };
+  const silentSeconds = async () => {
+    const text = await (await fetch(`${edge}/metrics`)).text();
+    return Number(/^paifang_edge_controller_silent_seconds (\S+)$/m.exec(text)?.[1]);
+  };
+  expect([(await healthz()).ads, await silentSeconds()]).toEqual([{ kind: 'synced' }, 0]);
+  const { controller } = stack.pids;
+  process.kill(controller, 'SIGSTOP');
+  onTestFinished(() => void process.kill(controller, 'SIGCONT'));
+  // The drill asks before it begins, however lately the controller was heard.
+  const said = await paifang(['drill', 'controller-outage'], {
+    env: { PAIFANG_EDGE_TOOL_PORT: new URL(edge).port },
+  });
+  expect([said.status, said.stderr]).toEqual([3, expect.stringMatching(/connected but silent since 20\S+Z/)]);
+  const { status, ads, config } = await healthz();
+  expect([status, ads.kind]).toEqual(['UP', 'silent']);
+  const silentMs = Date.now() - Date.parse(ads.since as string);
+  expect(config.ageSeconds).toBeGreaterThanOrEqual(2);
+  expect(config.ageSeconds * 1000).toBeLessThanOrEqual(silentMs + 1000);
+  expect(await silentSeconds()).toBeGreaterThan(2);
+  process.kill(controller, 'SIGCONT');
+  await until(async () => (await healthz()).ads.kind === 'synced', { what: 'the controller again' });
+  expect([(await healthz()).config.ageSeconds, await silentSeconds()]).toEqual([0, 0]);
+  // And it is seen when nobody asks.
+  process.kill(controller, 'SIGSTOP');
+  await until(async () => (await healthz()).ads.kind === 'silent', { within: 20_000, what: 'that it is silent' });
+  process.kill(controller, 'SIGCONT');
+  await until(async () => (await healthz()).ads.kind === 'synced', { what: 'the controller again' });
+});
+
 it('while one is under way there is no second, and the edge says that the controller is away', async () => {
   const start = (seconds: string) =>
     fetch(`${edge}/tool/drill/controller-outage?seconds=${seconds}`, { method: 'POST' });
@@ -54,6 +91,11 @@ it('while one is under way there is no second, and the edge says that the contro
   expect([said.status, said.stderr]).toEqual([3, expect.stringContaining('A drill is under way')]);
   // The edge ends although it is in the middle of it.
   await stack.stopEdge();
-  const nobody = await paifang(['drill', 'controller-outage', '--edge', edge]);
-  expect([nobody.status, nobody.stderr]).toEqual([4, expect.stringContaining('No edge answers')]);
+  const nobody = await paifang(['drill', 'controller-outage'], {
+    env: { PAIFANG_EDGE_TOOL_PORT: new URL(edge).port },
+  });
+  expect([nobody.status, nobody.stderr]).toEqual([
+    4,
+    expect.stringContaining(`No edge answers at ${edge} (connection refused)`),
+  ]);
 });

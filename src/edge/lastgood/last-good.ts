@@ -98,9 +98,9 @@ export class LastGood {
     void this.failover.handBack();
   }
 
-  /** The controller no longer answers. */
-  away(): void {
-    this.#note();
+  /** The controller no longer answers; it was there up to `heardAtMs` (Unix ms). */
+  away(heardAtMs = Date.now()): void {
+    this.#note(heardAtMs);
     this.#inStep = false;
   }
 
@@ -120,8 +120,8 @@ export class LastGood {
     await this.store.close();
   }
 
-  #note(): void {
-    if (this.#inStep) this.store.inStep(Date.now());
+  #note(atMs = Date.now()): void {
+    if (this.#inStep) this.store.inStep(atMs);
   }
 }
 
