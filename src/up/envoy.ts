@@ -32,12 +32,14 @@ export interface EnvoyOptions {
   /** Its working directory: bootstrap.json, access.log and sockets are here. */
   readonly directory: string;
   readonly runDir: string;
+  /** File that takes its own messages. */
+  readonly logFile: string;
   readonly bootstrap: object;
   readonly adminPort: number;
   readonly concurrency: number;
 }
 
-/** Starts Envoy with a bootstrap. Its own messages go to envoy.log in the directory. */
+/** Starts Envoy with a bootstrap. */
 export function startEnvoy(options: EnvoyOptions): Child {
   const file = join(options.directory, 'bootstrap.json');
   writeFileSync(file, JSON.stringify(options.bootstrap, null, 2), { mode: 0o600 });
@@ -61,7 +63,7 @@ export function startEnvoy(options: EnvoyOptions): Child {
     ],
     cwd: options.directory,
     runDir: options.runDir,
-    logFile: join(options.directory, 'envoy.log'),
+    logFile: options.logFile,
   });
 }
 

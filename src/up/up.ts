@@ -8,6 +8,7 @@ import { startBackend } from './backend.js';
 import { type Child, endOrphans, lastWords, StartError, startChild, takeLock } from './child.js';
 import { ensureDemo } from './demo.js';
 import { drainEnvoy, envoyBinary, listens, startEnvoy } from './envoy.js';
+import { OutputFiles } from './output-files.js';
 import { freePort, portsInUse } from './ports.js';
 import { startPostgres } from './postgres.js';
 import { summary } from './summary.js';
@@ -67,6 +68,11 @@ export async function up(options: UpOptions): Promise<Up> {
   const logDir = join(dataDir, 'log');
   for (const directory of [dataDir, runDir, nodeDir, logDir]) mkdirSync(directory, { recursive: true });
   const stops: (() => Promise<void>)[] = [];
+  const outputs = new OutputFiles({ say: options.say });
+  stops.push(() => outputs.close());
+  const controllerLog = outputs.add(join(logDir, 'controller.log'));
+  const edgeLog = outputs.add(join(logDir, 'edge.log'));
+  const envoyLog = outputs.add(join(nodeDir, 'envoy.log'));
   const stop = async () => {
     for (const one of stops.splice(0).reverse()) await one();
   };
@@ -105,6 +111,7 @@ export async function up(options: UpOptions): Promise<Up> {
         ...(options.databasePort > 0 ? { port: options.databasePort } : {}),
       });
       stops.push(() => postgres.stop());
+      outputs.add(join(postgres.dir, 'postgres.log'));
       databaseUrl = postgres.url;
     }
 
@@ -126,7 +133,7 @@ export async function up(options: UpOptions): Promise<Up> {
         cwd: dataDir,
         env,
         runDir,
-        logFile: join(logDir, 'controller.log'),
+        logFile: controllerLog,
         ours: true,
       }),
     );
@@ -172,7 +179,7 @@ export async function up(options: UpOptions): Promise<Up> {
           PAIFANG_EDGE_TOOL_PORT: String(options.edgePorts.tool),
         },
         runDir,
-        logFile: join(logDir, 'edge.log'),
+        logFile: edgeLog,
         ours: true,
       }),
     );
@@ -185,6 +192,7 @@ export async function up(options: UpOptions): Promise<Up> {
         binary: envoyBinary(options.envoy),
         directory: nodeDir,
         runDir,
+        logFile: envoyLog,
         bootstrap: options.bootstrap({
           nodeId: NODE,
           nodeCluster: CLUSTER,
@@ -203,7 +211,7 @@ export async function up(options: UpOptions): Promise<Up> {
       await drainEnvoy(envoyAdminPort);
       await envoy.stop();
     });
-    await listening(envoy.current, envoyAdminPort, gatewayPort, join(nodeDir, 'envoy.log'));
+    await listening(envoy.current, envoyAdminPort, gatewayPort, envoyLog);
 
     options.say(
       summary({

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -150,6 +150,19 @@ describe('paifang up', async () => {
       { within: 20_000, what: 'all three requests in the log' },
     );
   }, 180_000);
+
+  it('keeps the output of its processes within bounds while they run', async () => {
+    const log = join(installation.dataDir, 'log/edge.log');
+    const line = `${'x'.repeat(1023)}\n`;
+    appendFileSync(log, line.repeat(17 << 10));
+    await until(() => existsSync(`${log}.1`), { within: 20_000, what: 'the file put aside' });
+    expect(statSync(`${log}.1`).size).toBeGreaterThan(17 << 20);
+    // The edge goes on in the file of that name.
+    const tool = `http://127.0.0.1:${installation.ports.PAIFANG_EDGE_TOOL_PORT}/tool/setLogLevel?level=INFO`;
+    expect((await fetch(tool, { method: 'POST' })).status).toBe(200);
+    await until(() => readFileSync(log, 'utf8').includes('log level changed'), { what: 'its next line' });
+    expect(statSync(log).size).toBeLessThan(1 << 20);
+  }, 40_000);
 
   it('stops in order on Ctrl-C and leaves no process', async () => {
     const pids = installation.children();
