@@ -1,6 +1,7 @@
 import type { Change, Compiler } from '../core/compile.js';
 import { deriveId } from '../core/model/name.js';
 import { keyOf, pendingHeads, type Ref, referrers } from '../store/objects.js';
+import { removeHeads } from '../store/removal.js';
 import type { Head } from '../store/tables.js';
 import type { Actor, AuditEntry, HeadWrite, WorkspaceTransaction } from '../store/transaction.js';
 import { difference } from './difference.js';
@@ -171,7 +172,10 @@ export class Editor {
         }),
       );
     const stored = await tx.putHeads([...written.map(({ write }) => write), ...marked]);
-    await tx.removeHeads(gone.filter((head) => head.inForceRevision === null));
+    await removeHeads(
+      tx,
+      gone.filter((head) => head.inForceRevision === null),
+    );
     for (const head of gone)
       changes.set(keyOf(head), {
         kind: head.kind,

@@ -3,6 +3,7 @@ import { type Diagnostic, hasErrors } from '../core/diagnostic.js';
 import type { Owner } from '../store/credential-owner.js';
 import { openCredentials } from '../store/credentials.js';
 import { type HeadFilter, keyOf, listHeads, type Ref } from '../store/objects.js';
+import { removeHeads } from '../store/removal.js';
 import type { Store } from '../store/store.js';
 import type { Head } from '../store/tables.js';
 import type { Publication, WorkspaceTransaction } from '../store/transaction.js';
@@ -121,7 +122,7 @@ export async function release(
     groupReleases: update.groupReleases,
     ...(rollbackOf === undefined ? {} : { rollbackOf }),
   });
-  await tx.removeHeads(await goneFor(tx, selection.removals));
+  await removeHeads(tx, await goneFor(tx, selection.removals));
   const { diagnostics, judgement } = await verdict;
   const faults = [...told, ...faultsOf(diagnostics, about.pointerOf)];
   if (hasErrors(diagnostics)) throw invalidDefinitions(faults);

@@ -1,8 +1,6 @@
 import type pg from 'pg';
 import type { EntityManager } from 'typeorm';
 import type { Kind } from '../core/model/kind.js';
-import { type Owner, touch } from './credential-owner.js';
-import { removeEndpointsOf } from './endpoints.js';
 import { columnsOf, HEAD_COLUMNS, HEADS_OF, keyOf, type Ref } from './objects.js';
 import { run, type Statement } from './statement.js';
 import type { Head, ReleaseSummary, State, WorkspaceRow } from './tables.js';
@@ -70,7 +68,7 @@ export class WorkspaceTransaction {
     await Promise.all(this.#sent.splice(0));
   }
 
-  /** Takes over what {@link HEADS_OF} told of `refs`, asked under the lock. */
+  /** Takes over what {@link HEADS_OF} told of `refs`, asked under the lock: what is not `found` does not exist. */
   learn(refs: readonly Ref[], found: readonly Head[]): void {
     for (const ref of refs) this.#heads.set(keyOf(ref), undefined);
     for (const head of found) this.#heads.set(keyOf(head), head);
@@ -132,28 +130,6 @@ export class WorkspaceTransaction {
     for (const head of stored) this.#heads.set(keyOf(head), head);
     const byKey = new Map(stored.map((head) => [keyOf(head), head]));
     return writes.map((write) => byKey.get(keyOf(write)) as Head);
-  }
-
-  /** Removes heads for good, with the credentials of their owners and the endpoints registered for them. Their history stays. */
-  async removeHeads(refs: readonly Ref[]): Promise<void> {
-    if (refs.length === 0) return;
-    const { kinds, names } = columnsOf(refs);
-    const parameters = [this.workspace.name, kinds, names];
-    const listed = '(kind, name) in (select * from unnest($2::text[], $3::text[]))';
-    for (const table of ['object', 'object_reference']) {
-      await this.manager.query(`delete from ${table} where workspace = $1 and ${listed}`, parameters);
-    }
-    for (const ref of refs) this.#heads.set(keyOf(ref), undefined);
-    const owned: unknown[] = await this.manager.query(
-      `with gone as (delete from credential where workspace = $1 and ${listed} returning kind, name)
-       select distinct kind, name from gone`,
-      parameters,
-    );
-    for (const owner of owned as Owner[]) await touch(this, owner);
-    await removeEndpointsOf(
-      this,
-      refs.flatMap(({ kind, name }) => (kind === 'cluster' ? [name] : [])),
-    );
   }
 
   /**
