@@ -41,6 +41,8 @@ export class SotwSession extends Session {
   readonly #lastNonce = new Map<string, string>();
   /** Names missing in stale requests. If the client wants them now, it dropped them in between and has nothing of them. */
   readonly #droppedMeanwhile = new Map<string, Set<string>>();
+  /** Names that the client took, as a stale request tells, though no other has asked for them yet. */
+  readonly #takenAhead = new Map<string, Set<string>>();
 
   constructor(options: SotwOptions) {
     super(options);
@@ -60,7 +62,7 @@ export class SotwSession extends Session {
     if (!opened) return { settled: [] };
     if ('code' in opened) return { settled: [], refusal: opened };
     const { subscription, type, first } = opened;
-    const settled = this.#settle(type, request, now);
+    const settled = this.#settle(subscription, request, now);
     // Names in the answer to an old response are old too: the client repeats them when it answers the newest.
     const stale = request.nonce !== '' && request.nonce !== (this.#lastNonce.get(type) ?? request.nonce);
     if (stale) {
@@ -71,6 +73,9 @@ export class SotwSession extends Session {
     const again = [...(this.#droppedMeanwhile.get(type) ?? [])].filter((name) => subscription.names.has(name));
     this.#droppedMeanwhile.delete(type);
     this.leave(type, change);
+    for (const name of this.#takenAhead.get(type) ?? [])
+      if (!subscription.covers(name)) this.holdings.forget(type, name);
+    this.#takenAhead.delete(type);
     if (first && request.version) this.#bring(type, now);
     if (change.gainedAll) {
       this.owe(type, now);
@@ -110,16 +115,20 @@ export class SotwSession extends Session {
     const wanted = new Set(names);
     const missing = [...subscription.names].filter((name) => !wanted.has(name));
     if (missing.length === 0) return;
-    const dropped = this.#droppedMeanwhile.get(subscription.type) ?? new Set<string>();
-    this.#droppedMeanwhile.set(subscription.type, dropped);
-    for (const name of missing) dropped.add(name);
+    for (const name of missing) {
+      noted(this.#droppedMeanwhile, subscription.type).add(name);
+      this.holdings.forget(subscription.type, name);
+    }
   }
 
-  #settle(type: TypeUrl, request: SotwRequest, now: number): Settled[] {
+  #settle(subscription: Subscription, request: SotwRequest, now: number): Settled[] {
+    const { type } = subscription;
     const response = request.nonce === '' ? undefined : this.holdings.take(Number(request.nonce));
     if (response?.type !== type) return [];
     const settled: Settled[] = [];
-    const wanted = (name: string) => this.view.covers(type, name);
+    // The first request with a nonce names what the client wanted as it took the response, also when that is old by now.
+    const named = new Set(request.names);
+    const wanted = (name: string) => named.has(name) || (subscription.wildcard && subscription.covers(name));
     if (request.error === undefined) {
       // A client that fell behind answers only the newest response, which stands for all before it.
       for (const earlier of this.holdings.earlier(type, response.nonce)) {
@@ -128,6 +137,8 @@ export class SotwSession extends Session {
         settled.push(this.report('ack', earlier));
       }
       this.holdings.accept(response, wanted);
+      for (const { name } of response.resources)
+        if (wanted(name) && !subscription.covers(name)) noted(this.#takenAhead, type).add(name);
     } else if (this.#isCulprit(response)) {
       this.holdings.refuse(response, request.error, true);
     }
@@ -245,6 +256,12 @@ class Moves {
     for (const route of joins) this.#joined.add(route);
     return true;
   }
+}
+
+function noted(map: Map<string, Set<string>>, type: string): Set<string> {
+  const names = map.get(type) ?? new Set<string>();
+  map.set(type, names);
+  return names;
 }
 
 function routesOf(resource: Resource | undefined): string[] {
