@@ -143,7 +143,7 @@ export class HealthController {
 
   @Handles(READINESS)
   readiness() {
-    return answer(this.components(this.live.outage), ['ads', 'releases']);
+    return answer(this.components(this.live.away), ['ads', 'releases']);
   }
 
   @Handles(READYZ)
@@ -177,7 +177,7 @@ export class HealthController {
     return {
       version,
       startedAt,
-      components: this.components(this.live.outage),
+      components: this.components(this.live.away),
       workspaces: this.live.states(),
       nodes: this.inventory.nodes(),
       refused: this.serving.refused?.view() ?? [],
@@ -215,7 +215,7 @@ export class HealthController {
   private async databaseFault(): Promise<string | undefined> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<string>((resolve) => {
-      timer = setTimeout(() => resolve(`no answer in ${PING_LIMIT_MS} ms`), PING_LIMIT_MS);
+      timer = setTimeout(() => resolve(this.live.away ?? `no answer in ${PING_LIMIT_MS} ms`), PING_LIMIT_MS);
     });
     const asked = this.live.store.ping().then(
       () => undefined,

@@ -5,7 +5,7 @@ import type { Log } from '../logger.js';
 import type { Notice } from '../store/notifications.js';
 import type { Ref } from '../store/objects.js';
 import { StoreUnavailable } from '../store/outage.js';
-import { changesBetween, groupReleases, versionsAt } from '../store/releases.js';
+import { changesBetween } from '../store/releases.js';
 import type { Store } from '../store/store.js';
 import type { WorkspaceRow } from '../store/tables.js';
 import type { Actor, WorkspaceTransaction } from '../store/transaction.js';
@@ -19,7 +19,17 @@ import { credentialsFor, owedTo } from './owed.js';
 import { notFound } from './problem.js';
 import { Timeline } from './receipts/timeline.js';
 import type { Tracker } from './receipts/tracker.js';
-import { attempt, faultOf, isStale, type Resident, type ResidentState, storedOf } from './resident.js';
+import {
+  attempt,
+  faultOf,
+  isStale,
+  loadedFrom,
+  patience,
+  type Resident,
+  type ResidentState,
+  stateOf,
+  storedOf,
+} from './resident.js';
 import { Turns } from './turns.js';
 
 /**
@@ -56,12 +66,17 @@ export class Live {
   }
 
   states(): ResidentState[] {
-    return [...this.residents.values()].map(({ name, compiler, fault }) => ({
-      workspace: name,
-      release: compiler.release,
-      fleets: compiler.fleetKeys(),
-      ...(fault === undefined ? {} : { fault: fault.reason }),
-    }));
+    return [...this.residents.values()].map(stateOf);
+  }
+
+  /** Why the database seems to be away, from memory: what the last look found, or what is known since. */
+  get away(): string | undefined {
+    return this.store.fault ?? this.outage;
+  }
+
+  /** Why nodes may have newer content than what is in force here, if they may. Where nothing is in force, nothing older is sent. */
+  get behind(): string | undefined {
+    return this.states().find(({ fault, fleets }) => fault !== undefined && fleets.length > 0)?.fault;
   }
 
   compiler(workspace: string): Compiler | undefined {
@@ -91,7 +106,7 @@ export class Live {
     );
     let validatedAt: number | undefined;
     const heard = async (tx: WorkspaceTransaction, compiler: Compiler, resident: Resident) => {
-      hearing.owed = resident.fault && (await this.owed(resident, tx.manager, tx.workspace.release));
+      hearing.owed = resident.fault && (await owedTo(resident, tx.manager, this.store.masterKey, tx.workspace.release));
       const done = await work(tx, compiler, hearing);
       validatedAt = tx.releasedAt;
       return done;
@@ -153,7 +168,7 @@ export class Live {
         );
         if (written === undefined) throw notFound(`The workspace "${workspace}"`);
         return written.result.stale ? undefined : { result: await after(written.result.result, resident) };
-      });
+      }, patience(this));
       const done = await turn.catch((error: unknown) => {
         if (error instanceof Adjourned) return error;
         throw error;
@@ -243,19 +258,7 @@ export class Live {
   private async loadWorkspace(row: WorkspaceRow): Promise<Resident> {
     const began = performance.now();
     const compiler = new Compiler(row.name);
-    const known = await this.store.snapshot(async (manager) => {
-      const now = await manager.query(
-        'select release, credentials_revision as credentials from workspace where name = $1',
-        [row.name],
-      );
-      const { release, credentials } = (now[0] ?? { release: 0, credentials: 0 }) as {
-        release: number;
-        credentials: number;
-      };
-      const versions = await versionsAt(manager, row.name, release);
-      const { joined } = await joinedSince(manager, this.store.masterKey, row.name, 0);
-      return { release, credentials, versions, joined, groupReleases: await groupReleases(manager, row.name) };
-    });
+    const known = await loadedFrom(this.store, row.name);
     const resident: Resident = {
       name: row.name,
       createdAt: row.createdAt.getTime(),
@@ -314,15 +317,11 @@ export class Live {
       }
     }
     if (resident.fault && resident.fault.upTo < row.release)
-      this.apply(resident, await this.owed(resident, manager, row.release));
+      this.apply(resident, await owedTo(resident, manager, masterKey, row.release));
     if (resident.credentials < row.credentialsRevision) {
-      const { joined } = await joinedSince(manager, this.store.masterKey, name, resident.credentials);
+      const { joined } = await joinedSince(manager, masterKey, name, resident.credentials);
       this.join(resident, joined, row.credentialsRevision);
     }
-  }
-
-  private owed(resident: Resident, manager: EntityManager, release: number): Promise<Change> {
-    return owedTo(resident, manager, this.store.masterKey, release);
   }
 
   /** Brings lists into force, of which `revision` is the newest. */

@@ -39,12 +39,20 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
+/** What became of the change that was asked for. A commit that was sent may have been carried out, or may still be. */
+function storedOf({ stored }: StoreUnavailable, method: string): string {
+  if (method === 'GET' || method === 'HEAD') return '';
+  return stored === 'nothing'
+    ? 'Nothing was stored. '
+    : 'Whether the change was stored is not known: read before you send it again. ';
+}
+
 function problemOf(error: unknown, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof StoreUnavailable) {
     return new Problem(
       'database-away',
-      `${error.message}. Envoys keep running on what they have; changes are possible again when it is back.`,
+      `${error.message}. ${storedOf(error, request.method)}Envoys keep running on what they have; changes are possible again when it is back.`,
       [],
       { 'retry-after': '1' },
     );

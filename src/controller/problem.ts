@@ -48,6 +48,7 @@ export const PROBLEMS = {
   'headers-too-large': { status: 431, title: 'The header fields are too large' },
   internal: { status: 500, title: 'A fault of the gateway itself' },
   'database-away': { status: 503, title: 'The database cannot be reached' },
+  'workspace-busy': { status: 503, title: 'Earlier changes of the workspace are still under way' },
   'log-store-away': { status: 503, title: 'The log store cannot be reached' },
 } as const satisfies Record<string, { status: number; title: string }>;
 export type ProblemName = keyof typeof PROBLEMS;
@@ -100,4 +101,10 @@ export function notFound(
   return new Problem('not-found', `${what} does not exist.`, [
     { code: 'not-found', pointer: '', message: `${what} does not exist.`, hint },
   ]);
+}
+
+/** The problem of a change that waited for others of the workspace for too long; it was not begun. */
+export function workspaceBusy(waitedMs: number): Problem {
+  const detail = `Changes of the workspace that were sent before are still under way after ${waitedMs / 1000} s; nothing was stored. Try again.`;
+  return new Problem('workspace-busy', detail, [], { 'retry-after': '1' });
 }

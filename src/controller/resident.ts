@@ -1,8 +1,12 @@
 import type { Change, Compiler, StoredObject, Update } from '../core/compile.js';
 import { type Diagnostic, hasErrors } from '../core/diagnostic.js';
-import type { Version } from '../store/releases.js';
+import { StoreUnavailable } from '../store/outage.js';
+import { groupReleases, type Version, versionsAt } from '../store/releases.js';
+import type { Store } from '../store/store.js';
 import type { WorkspaceRow } from '../store/tables.js';
-import type { Turns } from './turns.js';
+import { joinedSince } from './joined.js';
+import { workspaceBusy } from './problem.js';
+import type { Patience, Turns } from './turns.js';
 
 /** A workspace as this replica has it in force. */
 export interface Resident {
@@ -29,6 +33,34 @@ export interface ResidentState {
   readonly release: number;
   readonly fleets: string[];
   readonly fault?: string;
+}
+
+export function stateOf({ name, compiler, fault }: Resident): ResidentState {
+  const state = { workspace: name, release: compiler.release, fleets: compiler.fleetKeys() };
+  return fault === undefined ? state : { ...state, fault: fault.reason };
+}
+
+/** Everything in force of a workspace, as of one moment. @throws StoreUnavailable. */
+export function loadedFrom(store: Store, workspace: string) {
+  return store.snapshot(async (manager) => {
+    const [row = { release: 0, credentials: 0 }]: { release: number; credentials: number }[] = await manager.query(
+      'select release, credentials_revision as credentials from workspace where name = $1',
+      [workspace],
+    );
+    const versions = await versionsAt(manager, workspace, row.release);
+    const { joined } = await joinedSince(manager, store.masterKey, workspace, 0);
+    return { ...row, versions, joined, groupReleases: await groupReleases(manager, workspace) };
+  });
+}
+
+/** How long a change waits for those before it, in ms. */
+const TURN_MS = 15_000;
+
+/** Changes do not wait for their turn for ever, and are told why they did. */
+export function patience(live: { readonly store: Store; readonly away: string | undefined }): Patience {
+  const late = () =>
+    live.away === undefined ? workspaceBusy(TURN_MS) : new StoreUnavailable(live.store.where, live.away, 'nothing');
+  return { ms: TURN_MS, late };
 }
 
 /** What is to be told of a release that does not compile here. */

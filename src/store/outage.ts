@@ -6,6 +6,8 @@ export class StoreUnavailable extends Error {
   constructor(
     readonly where: string,
     readonly reason: string,
+    /** What became of a change that was asked for: surely nothing, or nobody knows. */
+    readonly stored: 'nothing' | 'unknown' = 'unknown',
   ) {
     super(`PostgreSQL at ${where} cannot be used: ${reason}`);
     this.name = 'StoreUnavailable';

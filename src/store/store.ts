@@ -1,15 +1,15 @@
-import 'reflect-metadata';
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import pg from 'pg';
-import { DataSource, type EntityManager } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import type { Log } from '../logger.js';
+import { type Connections, cut } from './connections.js';
+import { checkKey, connect } from './database.js';
 import type { MasterKey } from './master-key.js';
-import { MIGRATIONS } from './migrations.js';
 import { type Notice, Notifications } from './notifications.js';
 import { columnsOf, HEADS_OF, type Page, type Ref } from './objects.js';
 import { outage, StoreUnavailable, shown } from './outage.js';
 import { connectionOf, run } from './statement.js';
-import { Audit, type AuditRow, type Head, TABLES, type WorkspaceRow, Workspaces } from './tables.js';
+import { Audit, type AuditRow, type Head, type WorkspaceRow, Workspaces } from './tables.js';
 import { type Actor, WorkspaceTransaction } from './transaction.js';
 
 export interface StoreOptions {
@@ -19,12 +19,8 @@ export interface StoreOptions {
   readonly log: Log;
 }
 
-/** Longest a statement may take; a database that hangs then counts as gone. */
-const STATEMENT_LIMIT_MS = 30_000;
 /** Rows of one write after which the statistics of the tables are wrong. */
 const MANY_ROWS = 500;
-/** Longest wait for another write of the same workspace. */
-const LOCK_LIMIT_MS = 10_000;
 
 /**
  * Connects, brings the tables up to date (replicas that start together do it one after the other) and checks that the master
@@ -33,8 +29,10 @@ const LOCK_LIMIT_MS = 10_000;
  * @throws StoreUnavailable when PostgreSQL cannot be reached; Error that says what to do when the key is another one.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const { source } = await connect(options.url, options.log, (connected) => checkKey(connected, options.masterKey));
-  return new Store(source, options.masterKey, options.url, shown(options.url));
+  const { source, connections } = await connect(options.url, options.log, (connected) =>
+    checkKey(connected, options.masterKey),
+  );
+  return new Store(source, connections, options.masterKey, options.url, shown(options.url));
 }
 
 /**
@@ -76,50 +74,13 @@ async function insertToken(manager: EntityManager, name: string, token: string):
   return token;
 }
 
-async function connect(
-  url: string,
-  log: Log,
-  check: (source: DataSource) => Promise<void> = async () => {},
-): Promise<{ source: DataSource; migrated: string[] }> {
-  const source = new DataSource({
-    type: 'postgres',
-    url: url,
-    entities: TABLES,
-    migrations: MIGRATIONS,
-    migrationsTableName: 'schema_migration',
-    migrationsTransactionMode: 'each',
-    synchronize: false,
-    logging: false,
-    applicationName: 'paifang',
-    connectTimeoutMS: 5000,
-    poolSize: 10,
-    poolErrorHandler: (error: Error) => log.debug('an idle database connection ended', { reason: error.message }),
-    extra: {
-      statement_timeout: STATEMENT_LIMIT_MS,
-      query_timeout: STATEMENT_LIMIT_MS + 1000,
-      lock_timeout: LOCK_LIMIT_MS,
-      idle_in_transaction_session_timeout: 60_000,
-      keepAlive: true,
-      // What is asked without waiting for the answer before goes out at once: a publication takes three exchanges.
-      pipeline: true,
-    },
-  });
-  try {
-    await source.initialize();
-    const migrated = await migrate(source);
-    await check(source);
-    return { source, migrated };
-  } catch (error) {
-    if (source.isInitialized) await source.destroy().catch(() => {});
-    const reason = outage(error) ?? refusal(error);
-    throw reason === undefined ? error : new StoreUnavailable(shown(url), reason);
-  }
-}
-
 /** Definitions, releases, secrets and audit in PostgreSQL. Reads go through {@link read}, changes through {@link write}. */
 export class Store {
+  #notifications: Notifications | undefined;
+
   constructor(
     private readonly source: DataSource,
+    private readonly connections: Connections,
     readonly masterKey: MasterKey,
     private readonly url: string,
     /** Where the database is, without the password. */
@@ -141,7 +102,7 @@ export class Store {
    * or nothing: what `work` throws undoes everything. Undefined when there is no such workspace. `expected` are objects whose
    * heads `work` will ask for; they come together with the lock.
    *
-   * @throws StoreUnavailable when the database is away.
+   * @throws StoreUnavailable when the database is away; it tells whether the commit was sent by then.
    */
   async write<T>(
     workspace: string,
@@ -150,12 +111,12 @@ export class Store {
     keep: (result: T) => boolean = () => true,
     expected: readonly Ref[] = [],
   ): Promise<{ result: T } | undefined> {
-    return this.reached(async () => {
+    let committing = false;
+    const attempt = async () => {
       const runner = this.source.createQueryRunner();
       const connection = await connectionOf(runner.manager);
-      let open = false;
+      let open = true;
       try {
-        open = true;
         const lock = locked(connection, workspace);
         const { kinds, names } = columnsOf(expected);
         const heads = expected.length > 0 ? run<Head>(connection, HEADS_OF, [workspace, kinds, names]) : undefined;
@@ -173,6 +134,7 @@ export class Store {
           await connection.query('rollback');
           return { result };
         }
+        committing = true;
         await commit(connection, tx);
         open = false;
         // Without it, every look-up goes by statistics of the small tables there were, until autovacuum comes by.
@@ -180,12 +142,16 @@ export class Store {
           await runner.query('analyze object, object_version, object_reference, object_revision').catch(() => {});
         return { result };
       } catch (error) {
-        if (open) await connection.query('rollback').catch(() => {});
+        const reason = outage(error);
+        // A server that does not answer would not answer that either.
+        if (reason !== undefined) cut(connection, reason);
+        else if (open) await connection.query('rollback').catch(() => {});
         throw error;
       } finally {
         await runner.release();
       }
-    });
+    };
+    return this.reached(attempt, () => (committing ? 'unknown' : 'nothing'));
   }
 
   /** False when there is one of that name. */
@@ -300,22 +266,34 @@ export class Store {
 
   /** Tells of commits of all replicas until the returned listener is closed. */
   listen(onNotice: (notice: Notice) => void): Notifications {
-    const notifications = new Notifications(this.url, onNotice);
-    notifications.start();
-    return notifications;
+    const onSilent = (reason: string) => this.connections.cutAll(reason);
+    this.#notifications = new Notifications({ url: this.url, onNotice, onSilent });
+    this.#notifications.start();
+    return this.#notifications;
+  }
+
+  /** Why the database seems to be away, from memory; known only while somebody listens. */
+  get fault(): string | undefined {
+    return this.#notifications?.fault;
   }
 
   async close(): Promise<void> {
     if (this.source.isInitialized) await this.source.destroy();
   }
 
-  private async reached<T>(work: () => Promise<T>): Promise<T> {
+  /** While the database is known to be away nothing is begun: each would wait in vain, and all that queue behind it too. */
+  private async reached<T>(
+    work: () => Promise<T>,
+    stored: () => StoreUnavailable['stored'] = () => 'unknown',
+  ): Promise<T> {
+    const away = await this.#notifications?.tried();
+    if (away !== undefined) throw new StoreUnavailable(this.where, away, stored());
     try {
       return await work();
     } catch (error) {
       if (error instanceof StoreUnavailable) throw error;
       const reason = outage(error);
-      throw reason === undefined ? error : new StoreUnavailable(this.where, reason);
+      throw reason === undefined ? error : new StoreUnavailable(this.where, this.fault ?? reason, stored());
     }
   }
 }
@@ -349,39 +327,4 @@ async function commit(connection: pg.ClientBase, tx: WorkspaceTransaction): Prom
   done.catch(() => {});
   await tx.settled();
   if ((await done).command !== 'COMMIT') throw new Error('a statement of the transaction had failed unnoticed');
-}
-
-async function migrate(source: DataSource): Promise<string[]> {
-  const lock = source.createQueryRunner();
-  await lock.connect();
-  try {
-    await lock.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    return (await source.runMigrations()).map(({ name }) => name);
-  } finally {
-    await lock.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]).catch(() => {});
-    await lock.release();
-  }
-}
-/** Any number that nothing else in the database locks; these are the letters "paif". */
-const MIGRATION_LOCK = 0x70616966;
-
-async function checkKey(source: DataSource, key: MasterKey): Promise<void> {
-  await source.query(`insert into setting (key, value) values ('master-key', $1) on conflict (key) do nothing`, [
-    key.id,
-  ]);
-  const [row]: { value: string }[] = await source.query(`select value from setting where key = 'master-key'`);
-  if (row?.value === key.id) return;
-  throw new Error(
-    `the master key is not the one this database's secrets were encrypted with (this key: ${key.id}, the database's: ${row?.value}). ` +
-      'Give the right key by PAIFANG_MASTER_KEY or restore its file; without it the stored secrets cannot be read.',
-  );
-}
-
-/** Answers of a database that works, but will not let us in: told like outages, for the remedy is the URL. */
-function refusal(error: unknown): string | undefined {
-  const { code, message } = ((error as { driverError?: unknown }).driverError ?? error) as {
-    code?: string;
-    message?: string;
-  };
-  return code !== undefined && /^(28|3D|42501)/.test(code) ? message : undefined;
 }

@@ -4,7 +4,7 @@ import { admission } from '../../src/controller/admission.js';
 /** Releases that are known once `load` is called; a look takes until the database answers. */
 function releases() {
   const waiting: (() => void)[] = [];
-  const state = { outage: undefined as string | undefined, looks: 0 };
+  const state = { outage: undefined as string | undefined, behind: undefined as string | undefined, looks: 0 };
   return {
     ...state,
     refresh() {
@@ -46,4 +46,21 @@ it('without a database: a node that has nothing is served at once, one that has 
   known.outage = undefined;
   known.answer();
   await holding;
+});
+
+it('content that cannot be served here: a node that may have it is sent elsewhere, one that has nothing is let in', async () => {
+  const known = releases();
+  const admit = admission(known);
+  const [holding, empty] = [admit(true), admit(false)];
+  await vi.waitUntil(() => known.looks === 1);
+  // Found by the look itself.
+  known.behind = 'release 2 does not compile here.';
+  known.answer();
+  expect(await holding).toMatch(/release 2 does not compile here.*another controller/);
+  expect(await empty).toBeUndefined();
+  known.behind = undefined;
+  const again = admit(true);
+  await vi.waitUntil(() => known.looks === 2);
+  known.answer();
+  expect(await again).toBeUndefined();
 });

@@ -1,7 +1,10 @@
+import { status } from '@grpc/grpc-js';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { TYPE } from '../../src/core/ads/resource.js';
 import { deriveId } from '../../src/core/model/name.js';
 import { MasterKey } from '../../src/store/master-key.js';
 import { openStore } from '../../src/store/store.js';
+import { XdsClient } from '../conformance/xds-client.js';
 import { ADMIN_TOKEN, type AdminClient, keptLog, SHOP, testController } from '../support/admin.js';
 import { paifang } from '../support/cli.js';
 import { type TestPostgres, testPostgres } from '../support/postgres.js';
@@ -97,6 +100,31 @@ describe('a stored release that does not compile here', { timeout: 40_000 }, () 
     }
     expect((await publish(first, api('more', '/more'))).body.release).toBe(4);
     await until(async () => (await states(second)).release === 4, { what: 'release 4' });
+  });
+
+  it('sends nodes that may have newer content elsewhere; others are served what is in force', async () => {
+    const url = await postgres.database();
+    const controller = await testController(url);
+    await controller.call('POST', '/api/v1/workspaces', { name: 'default' });
+    await controller.call('POST', at('/changesets'), { message: '', definitions: SHOP });
+    const joined = (id: string, initial: Record<string, string>) => {
+      const client = new XdsClient(controller.adsPort, 'delta', { id, cluster: 'default/edge' });
+      client.send({ type: TYPE.cluster, initial });
+      return client;
+    };
+    const holding = { 'made elsewhere': 'newer' };
+    await joined('before', holding).next(TYPE.cluster);
+    await foreign(url, api('odd', 'no-slash'));
+    await until(async () => (await states(controller)).ready === 503, { what: 'the fault' });
+
+    const { code, details } = await joined('holding', holding).end();
+    expect([code, details]).toEqual([
+      status.UNAVAILABLE,
+      expect.stringMatching(/release 2 does not compile here.*The node keeps what it has/),
+    ]);
+    await joined('empty', {}).next(TYPE.cluster);
+    expect((await publish(controller, api('odd', '/odd'))).status).toBe(200);
+    await joined('after', holding).next(TYPE.cluster);
   });
 
   it('is left behind by a rollback', async () => {

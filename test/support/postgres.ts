@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { cp, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,6 +23,10 @@ export interface TestPostgres {
   stop(): Promise<void>;
   /** Starts it again, on the same port. */
   start(): Promise<void>;
+  /** Freezes all its processes: sessions stay open, new ones are taken by the system, and nothing is answered. */
+  freeze(): void;
+  /** Lets them go on. Done at the end of the file, too. */
+  thaw(): void;
 }
 
 /**
@@ -38,7 +43,19 @@ export async function testPostgres(settings: Readonly<Record<string, string>> = 
   let server: Postgres = await startPostgres({ dir, port, settings });
   const watcher = spawn('/bin/sh', ['-c', WATCH, server.dir], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
   watcher.unref();
+  let frozen: number[] = [];
+  const signal = (pid: number, name: NodeJS.Signals) => {
+    try {
+      process.kill(pid, name);
+    } catch {
+      // A session that ended meanwhile.
+    }
+  };
+  const thaw = () => {
+    for (const pid of frozen.splice(0)) signal(pid, 'SIGCONT');
+  };
   onCleanup(async () => {
+    thaw();
     await server.stop();
     watcher.stdin.end();
   });
@@ -62,6 +79,13 @@ export async function testPostgres(settings: Readonly<Record<string, string>> = 
     async start() {
       server = await startPostgres({ dir, port, settings });
     },
+    freeze() {
+      // The parent first: it makes no more children then.
+      signal(postgresPids(server.dir)[0] as number, 'SIGSTOP');
+      frozen = postgresPids(server.dir);
+      for (const pid of frozen) signal(pid, 'SIGSTOP');
+    },
+    thaw,
   };
 }
 
@@ -83,4 +107,24 @@ async function template(dir: string): Promise<void> {
     await rename(copy, TEMPLATE).catch(() => rm(copy, { recursive: true, force: true }));
   }
   await cp(TEMPLATE, dir, { recursive: true, verbatimSymlinks: true });
+}
+
+/** The server that has `dir` open, and all its children; nothing while there is none. */
+export function postgresPids(dir: string): number[] {
+  let server: number;
+  try {
+    server = Number(readFileSync(join(dir, 'data/postmaster.pid'), 'utf8').split('\n')[0]);
+  } catch {
+    return [];
+  }
+  const children = readdirSync('/proc').filter((entry) => {
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
+      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === server;
+    } catch {
+      // Not a process, or gone since.
+      return false;
+    }
+  });
+  return [server, ...children.map(Number)];
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { bootstrap } from '../../../src/core/xds/bootstrap.js';
 import { onCleanup } from '../../support/cleanup.js';
 import { envoyPath, rootDir } from '../../support/envoy.js';
 import { freePort } from '../../support/ports.js';
-import { testPostgres } from '../../support/postgres.js';
+import { postgresPids, testPostgres } from '../../support/postgres.js';
 import { tmpDir } from '../../support/tmp.js';
 import { until } from '../../support/until.js';
 import { Kept } from './kept.js';
@@ -258,24 +258,4 @@ async function databaseAnswers(connectionString: string): Promise<boolean> {
   await client.connect();
   await client.query('select 1').finally(() => client.end());
   return true;
-}
-
-/** The server that has `dir` open, and all its children; nothing while there is none. */
-function postgresPids(dir: string): number[] {
-  let server: number;
-  try {
-    server = Number(readFileSync(join(dir, 'data/postmaster.pid'), 'utf8').split('\n')[0]);
-  } catch {
-    return [];
-  }
-  const children = readdirSync('/proc').filter((entry) => {
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
-      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === server;
-    } catch {
-      // Not a process, or gone since.
-      return false;
-    }
-  });
-  return [server, ...children.map(Number)];
 }
