@@ -1,8 +1,10 @@
+import type { status } from '@grpc/grpc-js';
 import { Quarantine, type Quarantined } from '../core/ads/quarantine.js';
 import type { TableDelta } from '../core/ads/resource.js';
-import { type Possessions, SotwSession } from '../core/ads/session-sotw.js';
+import type { ResourceStatus } from '../core/ads/session.js';
+import type { Possessions } from '../core/ads/session-sotw.js';
 import { type EffectiveChange, ResourceTable } from '../core/ads/table.js';
-import type { AdsStream } from './ads-stream.js';
+import type { NodeStream } from './ads-events.js';
 
 /** Names that are gone of which the release is remembered; the oldest is forgotten first. */
 const GONE = 10_000;
@@ -11,10 +13,30 @@ const KNOWN_NODES = 10_000;
 /** Nodes of state-of-the-world streams of which a fleet remembers what they had. */
 const LEFT_NODES = 200;
 
+/** A stream as its fleet needs it. */
+export interface FleetStream extends NodeStream {
+  /** Its node.id. */
+  readonly node: string;
+  /** Whether it is an edge's: such streams are told first, so that policies arrive before the routes that name them. */
+  readonly isEdge: boolean;
+  /** The table of the fleet has changed; nothing is sent before {@link pump}. */
+  changed(change: EffectiveChange): void;
+  /** Sends what there is to say, as long as the client takes it. */
+  pump(): void;
+  /** Ends it with a status the node can show. */
+  fail(code: status, message: string): void;
+  /** Where one resource stands at the node; undefined when the stream has ended. */
+  status(type: string, name: string): ResourceStatus | undefined;
+  /** Whether the node has something in force that needs this resource. */
+  uses(type: string, name: string): boolean;
+  /** What the node has, of a state-of-the-world stream. */
+  possessions(): Possessions | undefined;
+}
+
 /** One fleet: what its nodes should have, and the streams they have open. */
 export class Fleet {
   readonly table = new ResourceTable();
-  readonly streams = new Set<AdsStream>();
+  readonly streams = new Set<FleetStream>();
   readonly quarantine = new Quarantine();
   /** Names in {@link #releases} that are gone, the latest last: policies are named by their content, so each edit leaves some. */
   readonly #gone = new Set<string>();
@@ -69,7 +91,7 @@ export class Fleet {
 
   /** What is held back from nodes now: what they refused, unless they have meanwhile what is wanted. Costs those and the streams. */
   heldBack(): Quarantined[] {
-    const byNode = new Map<string, AdsStream[]>();
+    const byNode = new Map<string, FleetStream[]>();
     for (const stream of this.streams) {
       const streams = byNode.get(stream.node);
       if (streams) streams.push(stream);
@@ -83,8 +105,8 @@ export class Fleet {
   }
 
   /** Whether a node other than that of `except` has something in force that needs this resource. */
-  uses(type: string, name: string, except: AdsStream): boolean {
-    for (const stream of this.streams) if (stream !== except && stream.session?.uses(type, name)) return true;
+  uses(type: string, name: string, except: FleetStream): boolean {
+    for (const stream of this.streams) if (stream !== except && stream.uses(type, name)) return true;
     return false;
   }
 
@@ -98,8 +120,10 @@ export class Fleet {
 
   /** What a node had when its last stream ended, or has on one that is not known to have ended. */
   last(node: string): Possessions | undefined {
-    for (const stream of this.streams)
-      if (stream.session instanceof SotwSession && stream.info()?.node === node) return stream.session.possessions();
+    for (const stream of this.streams) {
+      const possessions = stream.node === node ? stream.possessions() : undefined;
+      if (possessions) return possessions;
+    }
     return this.#left.get(node);
   }
 

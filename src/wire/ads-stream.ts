@@ -4,12 +4,12 @@ import { type Claim, denial, told } from '../core/ads/identity.js';
 import { byNameOnly, type Place, type Resource, TYPE } from '../core/ads/resource.js';
 import type { RequestOutcome, ResourceStatus, Session, SessionOptions } from '../core/ads/session.js';
 import { DeltaSession } from '../core/ads/session-delta.js';
-import { SotwSession } from '../core/ads/session-sotw.js';
+import { type Possessions, SotwSession } from '../core/ads/session-sotw.js';
 import type { EffectiveChange } from '../core/ads/table.js';
 import type { Node } from '../gen/envoy/config/core/v3/base_pb.js';
 import { decodeDelta, decodeSotw, encodeDelta, encodeSotw, readable } from './ads-codec.js';
-import type { AdsEvent, NodeRole, NodeStream, ResponseEvent, StreamInfo } from './ads-events.js';
-import type { Fleet } from './ads-fleet.js';
+import type { AdsEvent, NodeRole, ResponseEvent, StreamInfo } from './ads-events.js';
+import type { Fleet, FleetStream } from './ads-fleet.js';
 import { identityOf, type Presented } from './proof.js';
 import { refusal } from './refusal.js';
 
@@ -43,7 +43,7 @@ interface Arrived {
 }
 
 /** One gRPC stream: bytes in and out of a {@link Session}, at the pace of the client. */
-export class AdsStream implements NodeStream {
+export class AdsStream implements FleetStream {
   #session: Session | undefined;
   #fleet: Fleet | undefined;
   #node: Node | undefined;
@@ -69,7 +69,6 @@ export class AdsStream implements NodeStream {
     call.on('close', () => this.#close('the stream was closed'));
   }
 
-  /** Whether the stream is an edge's: such streams are told first, so that policies arrive before the routes that name them. */
   get isEdge(): boolean {
     return this.#session?.asks(TYPE.policy) ?? false;
   }
@@ -83,8 +82,12 @@ export class AdsStream implements NodeStream {
     return this.#node?.id ?? '';
   }
 
-  get session(): Session | undefined {
-    return this.#session;
+  uses(type: string, name: string): boolean {
+    return this.#session?.uses(type, name) ?? false;
+  }
+
+  possessions(): Possessions | undefined {
+    return this.#session instanceof SotwSession ? this.#session.possessions() : undefined;
   }
 
   changed(change: EffectiveChange): void {
@@ -279,7 +282,8 @@ export class AdsStream implements NodeStream {
     if (this.#ended) return false;
     this.#ended = true;
     this.#fleet?.streams.delete(this);
-    if (this.#session instanceof SotwSession) this.#fleet?.left(this.#node?.id ?? '', this.#session.possessions());
+    const possessions = this.possessions();
+    if (possessions) this.#fleet?.left(this.node, possessions);
     if (this.#fleet) this.#tell({ kind: 'disconnected', reason });
     this.#session = undefined;
     this.options.onClosed(this);
