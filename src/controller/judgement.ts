@@ -25,6 +25,12 @@ export class Adjourned extends Error {
   }
 }
 
+/** Who asks DNS for names that were never answered. */
+export interface FirstAnswers {
+  /** Returns why there is still no answer, by question. `keep` false: nothing is stored. */
+  learn(workspace: string, questions: readonly Question[], keep: boolean): Promise<ReadonlyMap<string, string>>;
+}
+
 /** What Envoy says of one publication, over all attempts to carry it out. */
 export class Hearing {
   readonly #verdicts = new Map<string, Verdict>();

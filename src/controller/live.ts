@@ -11,9 +11,8 @@ import type { WorkspaceRow } from '../store/tables.js';
 import type { Actor, WorkspaceTransaction } from '../store/transaction.js';
 import type { AdsServer } from '../wire/ads-server.js';
 import { type Joined, joinedSince } from './joined.js';
-import { Adjourned, Hearing } from './judgement.js';
+import { Adjourned, type FirstAnswers, Hearing } from './judgement.js';
 import type { Metrics } from './metrics.js';
-import type { Names } from './names.js';
 import type { Outcome } from './outcome.js';
 import { credentialsFor, owedTo } from './owed.js';
 import { notFound } from './problem.js';
@@ -43,7 +42,7 @@ export class Live {
   /** Told of every release that is pushed from here. */
   tracker: Tracker | undefined;
   /** Asks DNS for names that come into force. */
-  names: Pick<Names, 'learn'> | undefined;
+  names: FirstAnswers | undefined;
   /** Why the database could not be asked last time; undefined when it could. */
   outage: string | undefined;
 

@@ -15,6 +15,7 @@ import {
 } from '../store/answers.js';
 import { dropLease, holdLease, leaseHolder } from '../store/lease.js';
 import type { Actor } from '../store/transaction.js';
+import type { FirstAnswers } from './judgement.js';
 import type { Live } from './live.js';
 
 const LEASE = 'dns';
@@ -69,7 +70,7 @@ export interface NamesState {
  * what changes is stored and reaches every replica and Envoy as registered endpoints do. When DNS has no good answer, the last one
  * stays; when the database is away, all stays.
  */
-export class Names {
+export class Names implements FirstAnswers {
   readonly #watched = new Map<string, Watched>();
   /** What was in force in each workspace when it was last looked which names are wanted. */
   readonly #seen = new Map<string, { readonly compiler: Compiler; readonly release: number }>();
@@ -114,10 +115,7 @@ export class Names {
     return { holder: this.#holder, names: wanted.size, failing };
   }
 
-  /**
-   * Asks once for names that were never answered, so that a cluster that is published has its endpoints from the start. Returns why
-   * there is still none, by question. `keep` false: nothing is stored.
-   */
+  /** Asks once, so that a cluster that is published has its endpoints from the start. */
   async learn(workspace: string, questions: readonly Question[], keep: boolean): Promise<Map<string, string>> {
     const failed = new Map(questions.map((question) => [questionKey(question), 'DNS has not answered yet']));
     const good: NewAnswer[] = [];
