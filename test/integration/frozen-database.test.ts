@@ -161,3 +161,32 @@ it.each([
     expect(admin.log.lines.filter((line) => line.startsWith('error'))).toEqual([]);
   },
 );
+
+it('a commit whose answer is lost is told as unsure, and what it stored comes into force', {
+  timeout: 60_000,
+}, async () => {
+  const url = new URL(await (await testPostgres()).database());
+  const proxy = await startStallingProxy(Number(url.port));
+  url.port = String(proxy.port);
+  const admin = await testController(url.href);
+  await admin.call('POST', '/api/v1/workspaces', { name: 'shop' });
+  await admin.call('POST', `${base}/changesets`, { definitions: SHOP });
+  const path = `${base}/apis/list-orders`;
+  const before = await admin.call('GET', path);
+
+  proxy.stallAfter('commit');
+  const change = { timeoutMs: 77 };
+  const reply = await admin.call('PATCH', `${path}?publish=true`, change, { 'if-match': before.etag });
+  expect([reply.status, reply.body.detail]).toEqual([
+    503,
+    expect.stringMatching(/no answer.*Whether the change was stored is not known: read before you send it again/),
+  ]);
+
+  proxy.resume();
+  await until(async () => (await admin.call('GET', '/api/v1/status')).body.workspaces[0].release === 2, {
+    what: 'the release that was stored is in force',
+  });
+  expect((await admin.call('GET', path)).body.spec.timeoutMs).toBe(77);
+  // Sent again, it is not made twice.
+  expect((await admin.call('PATCH', `${path}?publish=true`, change, { 'if-match': before.etag })).status).toBe(412);
+});

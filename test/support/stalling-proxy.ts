@@ -5,6 +5,8 @@ import { onCleanup } from './cleanup.js';
 export interface StallingProxy {
   readonly port: number;
   stall(): void;
+  /** Becomes silent once `text` has passed to the server: it does what it was told, and its answer does not come. */
+  stallAfter(text: string): void;
   /** Lets everything pass again, also what waits. */
   resume(): void;
 }
@@ -12,12 +14,17 @@ export interface StallingProxy {
 /** Passes bytes between 127.0.0.1:`port` of its own and 127.0.0.1:`target`. Ended with the test. */
 export async function startStallingProxy(target: number): Promise<StallingProxy> {
   let stalled = false;
+  let last: string | undefined;
   const sockets = new Set<Socket>();
   const hold = (socket: Socket) => {
     sockets.add(socket);
     socket.on('error', () => {});
     socket.once('close', () => sockets.delete(socket));
     if (stalled) socket.pause();
+  };
+  const stall = () => {
+    stalled = true;
+    for (const socket of sockets) socket.pause();
   };
   const server = createServer((near) => {
     const far = connect(target, '127.0.0.1');
@@ -26,7 +33,10 @@ export async function startStallingProxy(target: number): Promise<StallingProxy>
       [far, near],
     ] as const) {
       hold(from);
-      from.on('data', (bytes) => to.write(bytes));
+      from.on('data', (bytes) => {
+        to.write(bytes);
+        if (from === near && last !== undefined && bytes.includes(last)) stall();
+      });
       from.once('close', () => to.destroy());
       if (stalled) from.pause();
     }
@@ -38,12 +48,13 @@ export async function startStallingProxy(target: number): Promise<StallingProxy>
   });
   return {
     port: (server.address() as AddressInfo).port,
-    stall() {
-      stalled = true;
-      for (const socket of sockets) socket.pause();
+    stall,
+    stallAfter(text) {
+      last = text;
     },
     resume() {
       stalled = false;
+      last = undefined;
       for (const socket of sockets) socket.resume();
     },
   };
