@@ -57,7 +57,8 @@ async function dump(options: DumpOptions): Promise<void> {
 /** `value` as YAML without anchors, lines not folded. */
 export async function yamlOf(value: unknown): Promise<string> {
   const { stringify } = await import('yaml');
-  return stringify(value, { aliasDuplicateObjects: false, lineWidth: 0 });
+  // Envoy, and much else, reads YAML 1.1, where a node called `n` would be false.
+  return stringify(value, { aliasDuplicateObjects: false, lineWidth: 0, compat: 'yaml-1.1' });
 }
 
 /** Kinds in the order of KINDS, objects by name, empty kinds left out. */

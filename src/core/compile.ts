@@ -334,7 +334,7 @@ export class Compiler {
       const units = this.#units(fleet, object.name, groups, anew);
       if (anew) for (const group of units.keys()) compiled.add(group);
       this.#clusters.update(journal, fleet, units, clusters);
-      this.#grpc.update(fleet, anew ? undefined : [...clusters.keys()]);
+      this.#grpc.update(fleet, [...clusters.keys()], anew);
       const own = fleet.table.settle(journal);
       const delta = merged(own, known ? shared : { upserts: this.#shared.table.values(), removals: [] });
       if (!known || delta.upserts.length + delta.removals.length > 0) deltas.set(ir.key, delta);

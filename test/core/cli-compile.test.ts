@@ -197,6 +197,14 @@ describe('paifang bootstrap', () => {
     expect(stdout).toContain('9999');
   });
 
+  it('keeps names that YAML 1.1 reads as something else', async () => {
+    for (const node of ['n', 'on', '12:30', '010']) {
+      const { stdout } = await paifang(['bootstrap', '--node', node]);
+      expect(await validate(stdout)).toMatchObject({ ok: true });
+      expect(parse(stdout, { version: '1.1' }).node.id).toBe(node);
+    }
+  });
+
   it('names DNS servers for Envoy', async () => {
     const args = [
       'bootstrap',

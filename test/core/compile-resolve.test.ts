@@ -209,12 +209,12 @@ describe('clusters', () => {
       const spec: ClusterSpec = { name: 'c', endpoints: [{ host: '10.0.0.1', port: 80 }], ...more };
       const { clusters, groups } = gateway({ apis: [api()], clusters: [spec] });
       const { action } = groups[0]?.routes[0] as RouteIr;
-      const [cluster] = clusters;
-      const name = clusterName(cluster as ClusterIr);
+      const cluster = clusters[0] as ClusterIr;
+      const name = clusterName(cluster);
       // Routes, and what finds the object behind a resource, know it by the same name.
       expect(action.kind === 'forward' && action.clusters.map(clusterName)).toEqual([name]);
-      expect(clusterIdOf(name)).toBe(cluster?.id);
-      return name.slice(cluster?.id.length);
+      expect(clusterIdOf(name)).toBe(cluster.id);
+      return name.slice(cluster.id.length);
     };
     expect(named({})).toBe('');
     expect(named({ protocol: 'http1', loadBalancing: 'random', connectTimeoutMs: 5 })).toBe('');

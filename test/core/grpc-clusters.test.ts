@@ -89,6 +89,19 @@ describe('what gRPC clients are told', () => {
     expect(told(gone)).toEqual(both(...all.map((line) => `-${line}`)));
   });
 
+  it('goes with its cluster also when a fleet is made anew in the same change', () => {
+    const compiler = world(cluster('orders'));
+    const [one] = two.map((spec): StoredObject => {
+      const id = deriveId('default', 'fleet', spec.name);
+      return { kind: 'fleet', name: spec.name, id, spec: { ...spec, locality: { region: 'west' } }, release: 2 };
+    });
+    const removals = [{ kind: 'cluster' as const, name: 'orders' }];
+    const { fleets } = compiler.apply({ release: 2, upserts: [one as StoredObject], removals });
+    expect(fleets.get('default/one')?.removals.map(({ name }) => name)).toEqual(Array(3).fill('grpc/orders'));
+    for (const fleet of compiler.fleetKeys())
+      expect([...compiler.resources(fleet)].filter(({ name }) => name.startsWith('grpc/'))).toEqual([]);
+  });
+
   it('weighs a room by its endpoints and never says one twice', () => {
     const spots = [
       { host: '10.0.0.1', port: 1, weight: 3, region: 'east' },

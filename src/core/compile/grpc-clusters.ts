@@ -26,12 +26,18 @@ export class GrpcClusters {
   }
 
   /**
-   * Updates the table of `fleet`. Costs what `names` hold.
+   * Updates the table of `fleet`. Costs what `changed` holds.
    *
-   * @param names clusters that changed, or whose endpoints did; without it all of them, as for a fleet that is new or was moved.
+   * @param changed clusters that changed or are gone, or whose endpoints did.
+   * @param all the others too, as for a fleet that is new or was moved.
    */
-  update({ table, ir }: { readonly table: Table; readonly ir: FleetIr }, names?: readonly string[]): void {
-    for (const name of names ?? [...this.#objects.all('cluster')].map((cluster) => cluster.name)) {
+  update(
+    { table, ir }: { readonly table: Table; readonly ir: FleetIr },
+    changed: readonly string[],
+    all: boolean,
+  ): void {
+    const others = all ? [...this.#objects.all('cluster')].map(({ name }) => name) : [];
+    for (const name of new Set([...changed, ...others])) {
       for (const resource of everythingOf(name)) table.drop(resource);
       const cluster = this.#objects.find('cluster', name);
       if (cluster) for (const resource of this.#resources(cluster, ir)) table.put(resource);
