@@ -199,7 +199,7 @@ describe('paifang bootstrap', () => {
 
   it('keeps names that YAML 1.1 reads as something else', async () => {
     for (const node of ['n', 'on', '12:30', '010']) {
-      const { stdout } = await paifang(['bootstrap', '--node', node]);
+      const { stdout } = await paifang(['bootstrap', '--node', node, '--fleet', 'f']);
       expect(await validate(stdout)).toMatchObject({ ok: true });
       expect(parse(stdout, { version: '1.1' }).node.id).toBe(node);
     }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { compile } from '../../src/core/compile.js';
 import type { ClusterIr } from '../../src/core/ir/cluster.js';
-import type { ForwardIr, MockIr, RouteIr } from '../../src/core/ir/group.js';
+import type { ForwardIr, GroupIr, MockIr, RouteIr } from '../../src/core/ir/group.js';
 import type { ApiSpec, UpstreamSpec } from '../../src/core/model/api.js';
 import type { ClusterSpec } from '../../src/core/model/cluster.js';
 import type { Definitions } from '../../src/core/model/definitions.js';
@@ -208,7 +208,7 @@ describe('clusters', () => {
     const named = (more: Partial<ClusterSpec>) => {
       const spec: ClusterSpec = { name: 'c', endpoints: [{ host: '10.0.0.1', port: 80 }], ...more };
       const { clusters, groups } = gateway({ apis: [api()], clusters: [spec] });
-      const { action } = groups[0]?.routes[0] as RouteIr;
+      const [{ action }] = (groups[0] as GroupIr).routes as [RouteIr];
       const cluster = clusters[0] as ClusterIr;
       const name = clusterName(cluster);
       // Routes, and what finds the object behind a resource, know it by the same name.
