@@ -42,11 +42,11 @@ export interface Position {
   readonly offset: number;
 }
 
-/** How far lines of a file are stored: its `storedTo` is 0 when none are. */
-export function storedTo(node: string, file: string): Statement {
+/** How far lines of a file are stored: its `stored` is 0 when none are. A node is one of its fleet: other fleets may have the same names. */
+export function storedTo(cluster: string, node: string, file: string): Statement {
   return {
-    query: `SELECT toString(max(origin_end)) AS stored FROM ${TABLE} WHERE origin_node = {node:String} AND origin_file = {file:String}`,
-    query_params: { node, file },
+    query: `SELECT toString(max(origin_end)) AS stored FROM ${TABLE} WHERE origin_cluster = {cluster:String} AND origin_node = {node:String} AND origin_file = {file:String}`,
+    query_params: { cluster, node, file },
   };
 }
 

@@ -24,7 +24,10 @@ export type StoredRequest =
       readonly origin: Omit<Origin, 'end'>;
     };
 
-/** The cells of a line in the order of {@link COLUMNS}. Lines without a workspace of their own belong to that of the fleet. */
+/**
+ * The cells of a line in the order of {@link COLUMNS}. A line belongs to the workspace of the fleet that its sender has proved to be of,
+ * whatever workspace it names: its content is the sender's.
+ */
 export function toCells(line: AccessRecord | UnparsedLine, origin: Origin, receivedAt: number): Cell[] {
   const row: Row = {
     received: receivedAt,
@@ -48,7 +51,6 @@ export function toCells(line: AccessRecord | UnparsedLine, origin: Origin, recei
     row.reason = wellFormed(line.reason);
   } else {
     row.time = line.time;
-    row.owner = line.workspace ?? workspaceOf(origin.cluster);
     row.code = line.code;
     row.memo = line.memo;
     row.success = line.success;

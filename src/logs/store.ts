@@ -86,7 +86,7 @@ export class LogStore {
   readonly #meaning: LineMeaning;
   readonly #exclusive: boolean;
   readonly #now: () => number;
-  /** What is known to be stored, by node and file; only for an exclusive store. Bounded: the oldest is asked for again. */
+  /** What is known to be stored, by fleet, node and file; only for an exclusive store. Bounded: the oldest is asked for again. */
   readonly #stored = new Map<string, number>();
   /** Batches of one file are stored one after the other, also when an edge sends one again before the first is done. */
   readonly #queues = new Map<string, Promise<unknown>>();
@@ -100,10 +100,10 @@ export class LogStore {
 
   /**
    * Stores the lines of the batch that are not stored yet, all or none. Resolves only after they are on disk; rejects when the
-   * store is away, and then the batch may be sent again: a line is stored once, told apart by (node, file, offset).
+   * store is away, and then the batch may be sent again: a line is stored once, told apart by (fleet, node, file, offset).
    */
   async append(batch: LogBatch): Promise<Appended> {
-    const key = JSON.stringify([batch.node, batch.file]);
+    const key = JSON.stringify([batch.cluster, batch.node, batch.file]);
     const previous = this.#queues.get(key) ?? Promise.resolve();
     const mine = previous.catch(() => {}).then(() => this.#append(batch, key));
     this.#queues.set(key, mine);
@@ -115,8 +115,8 @@ export class LogStore {
   }
 
   /** Offset up to which lines of that file are stored; 0 when none are. */
-  async storedTo(node: string, file: string): Promise<number> {
-    const [row] = await this.#rows(queries.storedTo(node, file));
+  async storedTo(cluster: string, node: string, file: string): Promise<number> {
+    const [row] = await this.#rows(queries.storedTo(cluster, node, file));
     return Number(row?.stored ?? 0);
   }
 
@@ -147,7 +147,7 @@ export class LogStore {
 
   async #append(batch: LogBatch, key: string): Promise<Appended> {
     const { node, cluster, file, offset, lines } = batch;
-    let stored = (this.#exclusive ? this.#stored.get(key) : undefined) ?? (await this.storedTo(node, file));
+    let stored = (this.#exclusive ? this.#stored.get(key) : undefined) ?? (await this.storedTo(cluster, node, file));
     const receivedAt = this.#now();
     const values: Cell[][] = [];
     let unparsed = 0;

@@ -112,7 +112,8 @@ describe('the embedded engine', () => {
     let kills = 0;
     for (let from = 0; from < lines.length; from += 500) {
       const text = lines.slice(from, from + 500).join('');
-      const send = () => store.append({ node: 'node-1', cluster: 'shop/main', file, offset, lines: Buffer.from(text) });
+      const send = () =>
+        store.append({ node: 'node-1', cluster: 'killed/main', file, offset, lines: Buffer.from(text) });
       if (from % 2000 === 1500) {
         // Killed while the batch is on its way: it may be in, or not, and nobody was told.
         const before = at.pid as number;
@@ -132,7 +133,7 @@ describe('the embedded engine', () => {
     expect(kills).toBe(5);
     expect(troubles.length).toBeGreaterThanOrEqual(kills);
     expect(await store.counts('killed')).toEqual({ lines: 10_000, unparsed: 0 });
-    expect(await store.storedTo('node-1', file)).toBe(offset);
+    expect(await store.storedTo('killed/main', 'node-1', file)).toBe(offset);
     expect(ids(await store.query({ workspace: 'killed', requestId: 'k7777', limit: 5 }))).toEqual(['k7777']);
     const slice = await store.query({ workspace: 'killed', from: 1795354005000, to: 1795354005003, limit: 5 });
     expect(ids(slice)).toEqual(['k5002', 'k5001', 'k5000']);

@@ -75,7 +75,7 @@ it('stores and digests every line once, over kill -9 at any moment', { timeout: 
       checkpoint: join(dir, 'checkpoint.json'),
       digest: { path: join(dir, 'mosng-digest.log'), maxBytes: 400_000, keep: 100 },
       node: 'node-1',
-      cluster: 'shop/main',
+      cluster: 'killed/main',
       rotation: { maxBytes: 700_000, keep: 100, hardMaxBytes: 1e9 },
       collector: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     };

@@ -22,7 +22,14 @@ beforeAll(async () => {
 
 const ids = ({ records }: RequestPage) =>
   records.map((r) => (r.kind === 'request' ? r.record.line.request_id : r.line.raw));
-const batch = (lines: string, offset = 0, file = 'f', node = 'node-1', cluster = 'shop/main') => ({
+/** Of the workspace that the first line names, unless it is told otherwise. */
+const batch = (
+  lines: string,
+  offset = 0,
+  file = 'f',
+  node = 'node-1',
+  cluster = `${JSON.parse(lines.slice(0, lines.indexOf('\n'))).workspace}/main`,
+) => ({
   node,
   cluster,
   file,
@@ -49,7 +56,7 @@ describe('the log store', () => {
     expect(records).toHaveLength(1);
     expect(records[0]).toMatchObject({
       kind: 'request',
-      origin: { node: 'node-1', cluster: 'shop/main', file: 'fields', offset: 0 },
+      origin: { node: 'node-1', cluster: 'fields/main', file: 'fields', offset: 0 },
       record: {
         time: 1795354527815,
         code: '6305',
@@ -143,12 +150,24 @@ describe('the log store', () => {
     const replica = await opened(at);
     expect(await replica.append(batch(three + four, endOf(one, two), 'once'))).toMatchObject({ lines: 1 });
     expect(await store.append(batch(four, endOf(one, two, three), 'once'))).toMatchObject({ lines: 0 });
-    expect(await store.storedTo('node-1', 'once')).toBe(endOf(...lines));
+    expect(await store.storedTo('once/main', 'node-1', 'once')).toBe(endOf(...lines));
     // The same batch twice at once: an edge that did not wait.
     const twice = batch(accessLine('once-5', { workspace: 'once' }), 0, 'once-more');
     const [a, b] = await Promise.all([store.append(twice), store.append(twice)]);
     expect(a.lines + b.lines).toBe(1);
     expect(await store.counts('once')).toEqual({ lines: 5, unparsed: 0 });
+  });
+
+  it('takes a fleet at its word for its own workspace only', async () => {
+    // What the lines say is the sender's; what they belong to is what its proof is for.
+    const forged = accessLine('forged', { workspace: 'victim' });
+    await store.append(batch(forged, 1 << 30, 'same', 'node-1', 'forger/main'));
+    expect(await store.counts('victim')).toEqual({ lines: 0, unparsed: 0 });
+    expect(ids(await store.query({ workspace: 'forger', limit: 10 }))).toEqual(['forged']);
+    // A node and file of the same names in another fleet: its lines are not taken for stored already.
+    const own = accessLine('own', { workspace: 'victim' });
+    expect(await store.append(batch(own, 0, 'same'))).toMatchObject({ lines: 1, storedTo: Buffer.byteLength(own) });
+    expect(ids(await store.query({ workspace: 'victim', limit: 10 }))).toEqual(['own']);
   });
 
   it('keeps what it cannot parse raw, marked and counted', async () => {
@@ -276,7 +295,7 @@ describe('while the log store is away', () => {
       checkpoint: join(home, 'checkpoint.json'),
       digest: { path: join(home, 'mosng-digest.log'), maxBytes: 1 << 30, keep: 1 },
       node: 'node-1',
-      cluster: 'shop/main',
+      cluster: 'away/main',
       ship: async ({ offset, ...rest }) => {
         const { storedTo, unparsed } = await collector.collect({ ...rest, offset: BigInt(offset) });
         return { storedTo: Number(storedTo), unparsed };
