@@ -73,9 +73,11 @@ export class Live {
     return this.store.fault ?? this.outage;
   }
 
-  /** Why nodes may have newer content than what is in force here, if they may. Where nothing is in force, nothing older is sent. */
-  get behind(): string | undefined {
-    return this.states().find(({ fault, fleets }) => fault !== undefined && fleets.length > 0)?.fault;
+  /** Whether nodes of a workspace may have newer content than what is in force here. Where nothing is, nothing older is sent. */
+  behind(workspace: string): boolean {
+    const resident = this.residents.get(workspace);
+    const state = resident && stateOf(resident);
+    return state?.fault !== undefined && state.fleets.length > 0;
   }
 
   compiler(workspace: string): Compiler | undefined {

@@ -68,15 +68,31 @@ export function readable(text: string, most: number): string {
   return short.replaceAll(/[\p{Cc}\p{Cs}]/gu, (character) => (/[\t\r\n]/.test(character) ? character : '\ufffd'));
 }
 
-/** Whether the first request of a stream tells of something the node has. False for bytes that are no request. */
-export function holdsSomething(bytes: Uint8Array, kind: 'delta' | 'sotw'): boolean {
+/** What the first request of a stream says before anything is proved. */
+export interface Greeting {
+  /** Whether the node tells of something it has. */
+  readonly holds: boolean;
+  /** Its node.cluster. */
+  readonly fleet: string;
+}
+
+/** The greeting in the first request of a stream; an empty one for bytes that are no request. */
+export function greetingOf(bytes: Uint8Array, kind: 'delta' | 'sotw'): Greeting {
   try {
     refuseExcess(bytes);
-    if (kind === 'sotw') return fromBinary(DiscoveryRequestSchema, bytes).versionInfo !== '';
-    return Object.keys(fromBinary(DeltaDiscoveryRequestSchema, bytes).initialResourceVersions).length > 0;
+    const of = (holds: boolean, node: { readonly cluster: string } | undefined) => ({
+      holds,
+      fleet: node?.cluster ?? '',
+    });
+    if (kind === 'sotw') {
+      const { versionInfo, node } = fromBinary(DiscoveryRequestSchema, bytes);
+      return of(versionInfo !== '', node);
+    }
+    const { initialResourceVersions, node } = fromBinary(DeltaDiscoveryRequestSchema, bytes);
+    return of(Object.keys(initialResourceVersions).length > 0, node);
   } catch {
     // The stream will say so.
-    return false;
+    return { holds: false, fleet: '' };
   }
 }
 

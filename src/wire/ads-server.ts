@@ -3,7 +3,7 @@ import type { Quarantined } from '../core/ads/quarantine.js';
 import type { Resource, TableDelta } from '../core/ads/resource.js';
 import type { ResourceStatus } from '../core/ads/session.js';
 import type { EffectiveChange } from '../core/ads/table.js';
-import { holdsSomething } from './ads-codec.js';
+import { type Greeting, greetingOf } from './ads-codec.js';
 import type { AdsEvent, NodeStream, StreamInfo } from './ads-events.js';
 import { Fleet } from './ads-fleet.js';
 import { ADS, type AdsHandlers, KEEPALIVE, MAX_MESSAGE_BYTES } from './ads-service.js';
@@ -29,10 +29,10 @@ export interface AdsServerOptions extends ProofRules {
   /** Told of each change of a fleet before any stream is. Must return soon: all streams wait. */
   onPublish?(fleet: string, change: EffectiveChange, release: number | undefined): void;
   /**
-   * Asked for each new stream once its first request is here, which waits; a text refuses it with UNAVAILABLE. `holds`:
-   * whether the node says that it has something already. Default: all are let in.
+   * Asked for each new stream once its first request is here, which waits; a text refuses it with UNAVAILABLE.
+   * Nothing of the greeting is proved. Default: all are let in.
    */
-  admit?(holds: boolean): Promise<string | undefined>;
+  admit?(greeting: Greeting): Promise<string | undefined>;
   /** Adds further services to the same port. */
   readonly services?: (server: Server) => void;
 }
@@ -240,7 +240,7 @@ export class AdsServer {
     call.once('data', (first: Buffer) => {
       call.off('end', unheard);
       call.pause();
-      admit(holdsSomething(first, kind)).then(
+      admit(greetingOf(first, kind)).then(
         (reason) => {
           if (call.cancelled) return;
           if (reason !== undefined) {
