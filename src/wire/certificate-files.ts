@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 
 /** PEM files; those that are not named are not read. */
 export interface CertificatePaths {
@@ -132,6 +133,8 @@ export async function readCertificates(paths: CertificatePaths): Promise<Certifi
   parsed('ca', ca);
   const keyFault = key && keyFaultOf(key, own);
   if (keyFault) faults.push({ file: 'key', message: `${keyFault}: ${paths.key}` });
+  const unfit = faults.length === 0 && unfitFor(certificate, key, ca);
+  if (unfit) faults.push({ file: unfit.file, message: `${unfit.message}: ${paths[unfit.file]}` });
   if (faults.length > 0) throw new CertificateError(faults);
   return {
     ...(certificate && { certificate }),
@@ -160,6 +163,22 @@ function keyFaultOf(content: Buffer, own: X509Certificate | undefined): string |
   } catch {
     return 'holds no private key in PEM form';
   }
+}
+
+/** What TLS has against certificates that can be read: a key too short, a digest too weak. */
+function unfitFor(cert?: Buffer, key?: Buffer, ca?: Buffer): CertificateFault | undefined {
+  const refusalOf = (options: SecureContextOptions) => {
+    try {
+      createSecureContext(options);
+      return undefined;
+    } catch (error) {
+      return `cannot be used for TLS (${(error as NodeJS.ErrnoException).code ?? 'unknown fault'})`;
+    }
+  };
+  const own = cert && refusalOf({ cert, ...(key && { key }) });
+  if (own) return { file: 'certificate', message: own };
+  const peers = ca && refusalOf({ ca });
+  return peers ? { file: 'ca', message: peers } : undefined;
 }
 
 function isSame(a: Certificates, b: Certificates): boolean {

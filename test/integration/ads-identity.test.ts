@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
@@ -149,6 +150,27 @@ describe('a port with TLS', () => {
     expect((await ask(server.port, { security: await security(client) })).names).toEqual(['p']);
   });
 
+  it('cannot be talked into another handshake, in which a peer could become somebody else', async () => {
+    const { server } = await serve();
+    const client = authority.issue(uri(FLEET));
+    const socket = connect({
+      ...{ port: server.port, host: '127.0.0.1', servername: 'controller.test', ca: authority.certificate },
+      ...{ cert: client.certificate, key: client.key, ALPNProtocols: ['h2'], maxVersion: 'TLSv1.2' },
+    });
+    onCleanup(() => void socket.destroy());
+    socket.on('error', () => {});
+    socket.resume();
+    await new Promise((resolve) => socket.once('secureConnect', resolve));
+    let again: 'done' | 'refused' | undefined;
+    socket.once('close', () => {
+      again ??= 'refused';
+    });
+    socket.renegotiate({}, (error) => {
+      again ??= error ? 'refused' : 'done';
+    });
+    expect(await until(() => again, { what: 'an end of the handshake' })).toBe('refused');
+  });
+
   it('is not spoken to by clients that do not trust it, or that call it by another name', async () => {
     const { server, refused } = await serve();
     const issued = authority.issue(uri(FLEET));
@@ -243,6 +265,30 @@ describe('files of certificates', () => {
     expect(opened.current).toBe(before);
     replace(paths, authority.issue(uri(FLEET)));
     await until(() => opened.current !== before, { what: 'good files' });
+  });
+});
+
+describe('certificates that TLS does not take', () => {
+  const weak = () => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
+    return authority.issue({ ...uri(FLEET), alternatives: SERVER_NAMES, privateKey });
+  };
+
+  it('are told at the start', async () => {
+    await expect(CertificateFiles.open(files('weak', weak()))).rejects.toMatchObject({
+      faults: [{ file: 'certificate', message: expect.stringContaining('(ERR_SSL_EE_KEY_TOO_SMALL)') }],
+    });
+  });
+
+  it('and come while others are in use, end nothing', async () => {
+    const { server, paths } = await serve();
+    const told: string[] = [];
+    const watch = await CertificateFiles.open(paths, { everyMs: 5, onTrouble: ({ message }) => told.push(message) });
+    onCleanup(() => watch.close());
+    replace(paths, weak());
+    await until(() => told.length > 0, { what: 'the trouble' });
+    expect(told[0]).toContain('ERR_SSL_EE_KEY_TOO_SMALL');
+    expect((await ask(server.port, { security: await security(authority.issue(uri(FLEET))) })).names).toEqual(['p']);
   });
 });
 

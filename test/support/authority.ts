@@ -17,6 +17,8 @@ export interface CertificateOptions {
   readonly alternatives?: readonly string[];
   readonly notBefore?: Date;
   readonly notAfter?: Date;
+  /** Default: a new one on P-256. */
+  readonly privateKey?: KeyObject;
 }
 
 const DAY_MS = 86_400_000;
@@ -38,9 +40,9 @@ export class Authority {
     this.certificate = pem('CERTIFICATE', this.#made({ name }, privateKey, true).bytes);
   }
 
-  /** A certificate for a new key, good for a day unless told otherwise. */
+  /** A certificate, good for a day unless told otherwise. */
   issue(options: CertificateOptions): Issued {
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { privateKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey } = options;
     const { bytes, serial } = this.#made(options, privateKey, false);
     const key = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
     return { certificate: pem('CERTIFICATE', bytes), key, serial };
