@@ -272,7 +272,10 @@ export class AdsServer {
   #refused(refused: RefusedPeer): void {
     this.options.onRefused?.(refused);
     const { peer } = refused;
-    if (![...this.#streams].some((stream) => stream.info()?.peer === peer)) this.listener?.drop(peer);
+    // Anybody can be refused, as often as he likes: it must cost next to nothing.
+    if (!this.listener) return;
+    for (const stream of this.#streams) if (stream.admittedPeer === peer) return;
+    this.listener.drop(peer);
   }
 
   #tick(): void {

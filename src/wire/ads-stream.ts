@@ -54,12 +54,14 @@ export class AdsStream implements FleetStream {
   #messages = 0;
   #heardAt = 0;
   readonly #connectedAt = performance.now();
+  readonly #peer: string;
 
   constructor(
     private readonly call: ServerDuplexStream<Buffer, Buffer>,
     private readonly kind: 'delta' | 'sotw',
     private readonly options: AdsStreamOptions,
   ) {
+    this.#peer = call.getPeer();
     call.on('data', (bytes: Buffer) => this.#receive(bytes));
     call.on('end', () => {
       if (this.#close('the node closed the stream')) call.end();
@@ -75,6 +77,11 @@ export class AdsStream implements FleetStream {
 
   get id(): number {
     return this.options.id;
+  }
+
+  /** Whom it comes from, once its node is let in. */
+  get admittedPeer(): string | undefined {
+    return this.#session && this.#peer;
   }
 
   /** Its node.id; `''`: it has not said it yet. */
@@ -142,7 +149,7 @@ export class AdsStream implements FleetStream {
       node: this.#node.id,
       fleet: fleet.key,
       variant: this.kind,
-      peer: this.call.getPeer(),
+      peer: this.#peer,
       role: this.#role,
       ...(beside !== undefined && { beside }),
       userAgent: userAgent(this.#node),
@@ -274,7 +281,7 @@ export class AdsStream implements FleetStream {
     };
     const last = this.kind === 'sotw' ? fleet.last(node.id) : undefined;
     fleet.streams.add(this);
-    this.#tell({ kind: 'connected', peer: this.call.getPeer(), variant: this.kind });
+    this.#tell({ kind: 'connected', peer: this.#peer, variant: this.kind });
     return this.kind === 'delta' ? new DeltaSession(session) : new SotwSession({ ...session, last });
   }
 

@@ -10,6 +10,8 @@ export interface TlsListenerOptions {
   readonly certificates: CertificateFiles;
   /** Whether a client without a certificate is refused. One that the CA does not vouch for always is. */
   readonly demand: boolean;
+  /** How long a handshake may take, in ms. Default 10,000. */
+  readonly handshakeMs?: number;
   /** Takes a connection that speaks HTTP/2. Its `authorized` tells that its certificate is vouched for. */
   onConnection(socket: TLSSocket): void;
   onRefused(peer: string, reason: string): void;
@@ -40,7 +42,7 @@ export class TlsListener {
       requestCert: certificates.current.ca !== undefined,
       // Decided below, where the certificate can be named.
       rejectUnauthorized: false,
-      handshakeTimeout: HANDSHAKE_MS,
+      handshakeTimeout: options.handshakeMs ?? HANDSHAKE_MS,
     });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -53,6 +55,8 @@ export class TlsListener {
     server.on('tlsClientError', (error: Error & { code?: string }, socket) => {
       // Whoever goes away in the middle knows why: a balancer that only looks whether the port is open, most often.
       if (error.code !== 'ECONNRESET') options.onRefused(peerOf(socket), handshakeFault(error));
+      // Of a handshake that takes too long Node.js only tells; the connection is ours to end.
+      socket.destroy();
     });
     return listener;
   }
@@ -127,6 +131,8 @@ function handshakeFault({ code, message }: { code?: string; message: string }): 
     case 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA':
     case 'ERR_SSL_SSL/TLS_ALERT_UNKNOWN_CA':
       return 'it does not trust the certificate of this controller';
+    case 'ERR_TLS_HANDSHAKE_TIMEOUT':
+      return 'it did not finish the handshake in time';
     default:
       return `the handshake failed: ${code ?? message}`;
   }

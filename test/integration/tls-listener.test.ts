@@ -1,0 +1,71 @@
+import { connect as connectTcp, type Socket } from 'node:net';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { AdsStream } from '../../src/wire/ads-stream.js';
+import { TlsListener } from '../../src/wire/tls-listener.js';
+import { fleetUri } from '../support/authority.js';
+import { onCleanup } from '../support/cleanup.js';
+import {
+  ask,
+  authority,
+  FLEET,
+  files,
+  guardedDir,
+  OTHER,
+  open,
+  SERVER_NAMES,
+  security,
+  serve,
+} from '../support/guarded-ads.js';
+import { until } from '../support/until.js';
+
+// What strangers can do to a port that speaks TLS before they have proved anything.
+
+beforeAll(() => {
+  guardedDir();
+});
+
+const silent = (port: number, say?: Buffer): Socket => {
+  const socket = connectTcp(port, '127.0.0.1', () => say && socket.write(say));
+  socket.on('error', () => {});
+  onCleanup(() => void socket.destroy());
+  return socket.resume();
+};
+
+describe('a handshake that is begun and not gone on with', () => {
+  it.each([
+    ['without a byte', undefined],
+    ['in the middle of a ClientHello', Buffer.from('16030102000100', 'hex')],
+  ])('%s ends with its connection', async (_, said) => {
+    const issued = authority.issue({ name: 'controller', alternatives: SERVER_NAMES });
+    const refused: string[] = [];
+    const listener = await TlsListener.start({
+      ...{ host: '127.0.0.1', port: 0, demand: true, handshakeMs: 100 },
+      certificates: await open(files(`half-${Math.random()}`, issued)),
+      onConnection: () => {},
+      onRefused: (_peer, reason) => refused.push(reason),
+    });
+    onCleanup(() => listener.close());
+    const sockets = Array.from({ length: 20 }, () => silent(listener.port, said));
+    await until(() => sockets.every((socket) => socket.closed), { what: 'all to be disconnected' });
+    expect(refused).toEqual(sockets.map(() => 'it did not finish the handshake in time'));
+  });
+});
+
+it('a refusal does not look through what all streams have', async () => {
+  const { server, refused } = await serve();
+  const mine = await security(authority.issue({ name: 'n', alternatives: [fleetUri(FLEET, 'gw-1')] }));
+  const held = await ask(server.port, { security: mine });
+  const { info } = AdsStream.prototype;
+  let looks = 0;
+  AdsStream.prototype.info = function counted(this: AdsStream) {
+    looks++;
+    return info.call(this);
+  };
+  onCleanup(() => {
+    AdsStream.prototype.info = info;
+  });
+  expect((await ask(server.port, { security: mine, fleet: OTHER })).ended).toBeDefined();
+  expect(refused).toHaveLength(1);
+  expect(looks).toBe(0);
+  expect(held.ended).toBeUndefined();
+});
