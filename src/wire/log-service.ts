@@ -2,7 +2,7 @@ import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/p
 import {
   Client,
   type Server,
-  type ServerUnaryCall,
+  type ServerReadableStream,
   type ServiceDefinition,
   type sendUnaryData,
   status,
@@ -26,10 +26,11 @@ export type Collect = (batch: ShipRequest) => Promise<MessageInitShape<typeof Sh
 /** How long a sender waits for a batch to be stored, in ms, before it tries again. */
 const SHIP_TIMEOUT_MS = 30_000;
 
-const LOG_COLLECTOR = {
+export const LOG_COLLECTOR = {
   ship: {
     path: '/paifang.v1.LogCollector/Ship',
-    requestStream: false,
+    // One message, which to a server is a stream of one: so it can tell who calls before it takes up to the largest message from him.
+    requestStream: true,
     responseStream: false,
     requestSerialize: (message: ShipRequest) => Buffer.from(toBinary(ShipRequestSchema, message)),
     requestDeserialize: (bytes: Buffer) => fromBinary(ShipRequestSchema, bytes),
@@ -40,11 +41,11 @@ const LOG_COLLECTOR = {
 
 /**
  * Adds paifang.v1.LogCollector to a server. Only callers that prove who they are are heard, and only for the node and fleet the
- * proof is for. A failing `collect` answers UNAVAILABLE, and the sender keeps its lines.
+ * proof is for; nothing is read from others. A failing `collect` answers UNAVAILABLE, and the sender keeps its lines.
  */
 export function addLogService(server: Server, { collect, ...rules }: { readonly collect: Collect } & ProofRules): void {
   server.addService(LOG_COLLECTOR, {
-    ship: (call: ServerUnaryCall<ShipRequest, ShipResponse>, callback: sendUnaryData<ShipResponse>) => {
+    ship: (call: ServerReadableStream<ShipRequest, ShipResponse>, callback: sendUnaryData<ShipResponse>) => {
       const refuse = (code: status, details: string) => callback(refusal(code, details));
       const presented = presentedBy(call, rules);
       if ('refusal' in presented) return callback(presented.refusal);
@@ -53,13 +54,18 @@ export function addLogService(server: Server, { collect, ...rules }: { readonly 
           status.UNAUTHENTICATED,
           'Shipping access logs needs a client certificate that names the fleet, or the node token as "authorization: Bearer <token>" metadata.',
         );
-      const { node, cluster: fleet } = call.request;
-      const denied = denial(presented.proofs, { fleet, node });
-      if (denied !== undefined) return refuse(status.PERMISSION_DENIED, denied);
-      collect(call.request).then(
-        (response) => callback(null, create(ShipResponseSchema, response)),
-        (error: Error) => refuse(status.UNAVAILABLE, error.message),
-      );
+      const nothing = () => refuse(status.INVALID_ARGUMENT, 'The call carries no batch.');
+      call.once('end', nothing);
+      call.once('data', (batch: ShipRequest) => {
+        call.off('end', nothing);
+        const { node, cluster: fleet } = batch;
+        const denied = denial(presented.proofs, { fleet, node });
+        if (denied !== undefined) return refuse(status.PERMISSION_DENIED, denied);
+        collect(batch).then(
+          (response) => callback(null, create(ShipResponseSchema, response)),
+          (error: Error) => refuse(status.UNAVAILABLE, error.message),
+        );
+      });
     },
   });
 }

@@ -1,6 +1,9 @@
 import { connect as connectTcp, type Socket } from 'node:net';
+import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { AdsStream } from '../../src/wire/ads-stream.js';
+import { addLogService, LOG_COLLECTOR } from '../../src/wire/log-service.js';
+import { tokenMetadata } from '../../src/wire/node-token.js';
 import { TlsListener } from '../../src/wire/tls-listener.js';
 import { fleetUri } from '../support/authority.js';
 import { onCleanup } from '../support/cleanup.js';
@@ -18,7 +21,7 @@ import {
 } from '../support/guarded-ads.js';
 import { until } from '../support/until.js';
 
-// What strangers can do to a port that speaks TLS before they have proved anything.
+// What can be done to the port before anything is proved.
 
 beforeAll(() => {
   guardedDir();
@@ -68,4 +71,26 @@ it('a refusal does not look through what all streams have', async () => {
   expect(refused).toHaveLength(1);
   expect(looks).toBe(0);
   expect(held.ended).toBeUndefined();
+});
+
+it('no batch of log lines is read from who proves nothing', async () => {
+  const collect = async () => ({ storedTo: 7n, unparsed: 0 });
+  const { server } = await serve({ services: (grpc) => addLogService(grpc, { collect, nodeToken: 'shared' }) }, false);
+  const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
+  onCleanup(() => client.close());
+  const { path, requestSerialize, responseDeserialize } = LOG_COLLECTOR.ship;
+  const call = (token?: string) => {
+    const codes: (number | undefined)[] = [];
+    const answer = (error: ServiceError | null) => void codes.push(error?.code);
+    const metadata = tokenMetadata(token);
+    const stream = client.makeClientStreamRequest(path, requestSerialize, responseDeserialize, metadata, answer);
+    stream.on('error', () => {});
+    return { stream, codes };
+  };
+  // It is refused although its message has not come yet.
+  const stranger = call();
+  expect(await until(() => stranger.codes[0], { what: 'the refusal' })).toBe(status.UNAUTHENTICATED);
+  const empty = call('shared');
+  empty.stream.end();
+  expect(await until(() => empty.codes[0], { what: 'the refusal of nothing' })).toBe(status.INVALID_ARGUMENT);
 });
