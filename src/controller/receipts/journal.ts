@@ -10,6 +10,7 @@ import {
   type TimelineRow,
 } from '../../store/receipts.js';
 import type { Store } from '../../store/store.js';
+import { SharedLook } from '../shared-look.js';
 import { nodeAbout } from './node-about.js';
 import type { Row } from './row.js';
 import { type TrackedNode, type Tracker, workspaceOf } from './tracker.js';
@@ -40,6 +41,7 @@ export class Journal {
   readonly #timelines = new Set<string>();
   readonly #startedAt = new Date();
   readonly #beat: NodeJS.Timeout;
+  readonly #look = new SharedLook(() => this.#read());
   #timer: NodeJS.Timeout | undefined;
   #busy: Promise<void> | undefined;
   #nodesDue = true;
@@ -47,7 +49,7 @@ export class Journal {
 
   constructor(
     private readonly tracker: Tracker,
-    private readonly store: Store,
+    private readonly store: Pick<Store, 'read'>,
     private readonly log: Log,
   ) {
     this.alive = [tracker.replica];
@@ -75,8 +77,15 @@ export class Journal {
     await this.store.read((manager) => leave(manager, this.tracker.replica)).catch(() => {});
   }
 
-  /** Reads the nodes anew; keeps what it knew when the database is away. */
-  async look(): Promise<void> {
+  /**
+   * Reads the nodes anew; keeps what it knew when the database is away. Who asks at once shares what is read after that: hundreds may
+   * wait, and each hears of everything that another replica writes.
+   */
+  look(): Promise<void> {
+    return this.#look.run();
+  }
+
+  async #read(): Promise<void> {
     try {
       this.known = await this.store.read((manager) => nodesOf(manager, ALIVE_MS));
     } catch (error) {
