@@ -76,9 +76,15 @@ export async function openAdsSecurity(
       'xDS: the certificate has expired or soon will; renew the file, a restart is not needed',
       ends(expiresAtMs),
     );
+  const demand = ca !== undefined && clientCertificate === 'required';
+  if (open && !demand && (identity ?? 'optional') === 'optional')
+    log.warn(
+      'xDS hears everybody who reaches it: TLS alone keeps nobody from reading the configuration and saying that it is a node. Set PAIFANG_ADS_IDENTITY=bound, or demand client certificates (docs/guides/security.md)',
+      { host },
+    );
   if (open && plainPort !== undefined)
     log.warn('xDS: a plain text port is open too; leave PAIFANG_ADS_PLAIN_PORT out when all nodes are moved', { host });
-  return { ...rules, tls: { certificates: files, demand: clientCertificate === 'required', plainPort } };
+  return { ...rules, tls: { certificates: files, demand, plainPort } };
 }
 
 /** Settings that mean nothing without others. */

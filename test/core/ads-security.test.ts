@@ -49,6 +49,17 @@ describe('the settings of the xDS port', () => {
     expect(log).toContain('leave PAIFANG_ADS_PLAIN_PORT out');
   });
 
+  it('warn where TLS asks nobody who he is', async () => {
+    const { clientCa, ...own } = files(new Date(Date.now() + 60 * 86_400_000));
+    const host = '0.0.0.0';
+    const everybody = /^warn xDS hears everybody who reaches it: .*PAIFANG_ADS_IDENTITY=bound/;
+    expect((await opened({ ...own, host })).log).toMatch(everybody);
+    expect((await opened({ ...own, host, clientCa, clientCertificate: 'optional' })).log).toMatch(everybody);
+    for (const identity of ['required', 'bound'] as const)
+      expect((await opened({ ...own, host, identity })).log).toBe('');
+    expect((await opened(own)).log).toBe('');
+  });
+
   it('tell every contradiction and every bad file at once', async () => {
     const { security } = await opened({ key: '/no/key', clientCa: '/no/ca', trustDomain: 'corp', plainPort: 9876 });
     expect(security).toEqual({
