@@ -48,6 +48,10 @@ export class TlsListener {
       server.once('error', reject);
       server.listen(options.port, options.host, resolve);
     });
+    // Later ones are of connections that could not be accepted, for lack of descriptors most often; others can be again.
+    server.removeAllListeners('error').on('error', (error: NodeJS.ErrnoException) => {
+      options.onRefused('unknown', `it could not be accepted: ${error.code ?? error.message}`);
+    });
     const { port } = server.address() as { port: number };
     const listener = new TlsListener(server, port);
     certificates.follow((renewed) => server.setSecureContext(contextOf(renewed)));

@@ -1,4 +1,5 @@
-import { connect as connectTcp, type Socket } from 'node:net';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { connect as connectTcp, type Server, type Socket } from 'node:net';
 import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { AdsStream } from '../../src/wire/ads-stream.js';
@@ -52,6 +53,23 @@ describe('a handshake that is begun and not gone on with', () => {
     await until(() => sockets.every((socket) => socket.closed), { what: 'all to be disconnected' });
     expect(refused).toEqual(sockets.map(() => 'it did not finish the handshake in time'));
   });
+});
+
+it('connections that cannot be accepted are told, and end nothing', async () => {
+  const servers: Server[] = [];
+  const seen = (message: unknown) => servers.push((message as { server: Server }).server);
+  subscribe('tracing:net.server.listen:asyncStart', seen);
+  onCleanup(() => void unsubscribe('tracing:net.server.listen:asyncStart', seen));
+  const { server, refused } = await serve();
+  const [listening] = servers;
+  // As Node.js does when there are no descriptors left.
+  const lack = Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' });
+  for (let i = 0; i < 3; i++) listening?.emit('error', lack);
+  expect(refused.map(({ at, message }) => [at, message])).toEqual(
+    [1, 2, 3].map(() => ['handshake', 'it could not be accepted: EMFILE']),
+  );
+  const mine = await security(authority.issue({ name: 'n', alternatives: [fleetUri(FLEET)] }));
+  expect((await ask(server.port, { security: mine })).names).toEqual(['p']);
 });
 
 it('a refusal does not look through what all streams have', async () => {
