@@ -51,6 +51,8 @@ const NODE = 'up-1';
 const main = fileURLToPath(new URL('../main.js', import.meta.url));
 /** V8 lets a busy controller's young generation grow to 128 MiB, which buys it next to nothing; deploy/ sets the same. */
 const CONTROLLER_FLAGS = ['--max-semi-space-size=8'];
+/** glibc keeps a heap for each of several threads, and gives little of them back. */
+const CONTROLLER_ENV = { MALLOC_ARENA_MAX: '2' };
 
 /** A start that cannot go on for a reason the person can mend. */
 export class UpError extends Error {}
@@ -131,7 +133,7 @@ export async function up(options: UpOptions): Promise<Up> {
         command: process.execPath,
         args: [...CONTROLLER_FLAGS, main, 'controller'],
         cwd: dataDir,
-        env,
+        env: { ...env, ...CONTROLLER_ENV },
         runDir,
         logFile: controllerLog,
         ours: true,

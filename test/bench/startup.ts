@@ -54,6 +54,7 @@ class Restartable {
     const [adminPort, adsPort] = [await freePort(), await freePort()];
     const env = {
       ...process.env,
+      MALLOC_ARENA_MAX: '2', // as `paifang up` and deploy/ start it
       PAIFANG_DATA_DIR: tmpDir(),
       PAIFANG_DATABASE_URL: await (await testPostgres({})).database(),
       PAIFANG_ADMIN_PORT: String(adminPort),

@@ -102,7 +102,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   };
   const adminUrl = `http://127.0.0.1:${adminPort}`;
   const flags = ['--max-semi-space-size=8', ...(options.controllerArgs ?? [])]; // as `paifang up` and deploy/ start it
-  const controller = startChild(process.execPath, [...flags, main, 'controller'], { env });
+  const controllerEnv = { ...env, MALLOC_ARENA_MAX: '2' };
+  const controller = startChild(process.execPath, [...flags, main, 'controller'], { env: controllerEnv });
   await answers(controller, `${adminUrl}/readyz`);
   const adminToken = /Admin token, shown this once: (\S+)/.exec(controller.output())?.[1];
   if (!adminToken) throw new Error(`the controller told no admin token:\n${controller.output()}`);
