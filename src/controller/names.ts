@@ -1,6 +1,5 @@
-import type { Compiler } from '../core/compile.js';
 import type { AnsweredAddress, Question } from '../core/ir/answer.js';
-import { questionKey } from '../core/model/question.js';
+import { questionKey, questionOfKey } from '../core/model/question.js';
 import { MOST_ADDRESSES } from '../discovery/addresses.js';
 import type { Dns, Found } from '../discovery/dns.js';
 import { type Pace, pauseMs } from '../discovery/schedule.js';
@@ -72,8 +71,8 @@ export interface NamesState {
  */
 export class Names implements FirstAnswers {
   readonly #watched = new Map<string, Watched>();
-  /** What was in force in each workspace when it was last looked which names are wanted. */
-  readonly #seen = new Map<string, { readonly compiler: Compiler; readonly release: number }>();
+  /** What each workspace wanted asked at the last look: the compiler's own list, which is another one when it changes. */
+  readonly #seen = new Map<string, readonly string[]>();
   /** Answers to be stored, by workspace. */
   readonly #writes = new Map<string, Map<string, NewAnswer>>();
   readonly #running = new Set<Promise<unknown>>();
@@ -173,7 +172,8 @@ export class Names implements FirstAnswers {
 
   *#wanted(): Iterable<{ workspace: string; question: Question }> {
     for (const { workspace } of this.live.states())
-      for (const question of this.live.compiler(workspace)?.questions() ?? []) yield { workspace, question };
+      for (const key of this.live.compiler(workspace)?.questions() ?? [])
+        yield { workspace, question: questionOfKey(key) };
   }
 
   /** Takes or keeps the lease, as long as there is anything to ask. */
@@ -196,17 +196,17 @@ export class Names implements FirstAnswers {
     if (!before) this.log.info('this controller asks DNS for all', { replica: this.replica });
   }
 
-  /** Asks for what is due. What is wanted is looked up where a release was made since. */
+  /** Asks for what is due. What is wanted is looked through where it has changed. */
   async #look(): Promise<void> {
     if (!this.#holds()) return;
     const now = performance.now();
     for (const { workspace } of this.live.states()) {
-      const compiler = this.live.compiler(workspace);
+      const questions = this.live.compiler(workspace)?.questions();
       const seen = this.#seen.get(workspace);
-      if (!compiler || (seen?.compiler === compiler && seen.release === compiler.release)) continue;
+      if (!questions || seen === questions) continue;
       if (!seen) await this.#adopt(workspace);
-      this.#want(workspace, compiler.questions(), now);
-      this.#seen.set(workspace, { compiler, release: compiler.release });
+      this.#want(workspace, questions.map(questionOfKey), now);
+      this.#seen.set(workspace, questions);
     }
     for (const [key, watched] of this.#watched) {
       const { workspace, question, unwantedSince } = watched;

@@ -18,7 +18,7 @@ import type { GroupIr } from './ir/group.js';
 import type { Definitions, Spec } from './model/definitions.js';
 import { KINDS, type Kind, PLURAL } from './model/kind.js';
 import { deriveId } from './model/name.js';
-import { questionKey, questionOfKey } from './model/question.js';
+import { questionKey } from './model/question.js';
 
 export type { StoredObject } from './compile/objects.js';
 export type { Credential } from './ir/app.js';
@@ -178,9 +178,9 @@ export class Compiler {
     return name === undefined ? undefined : this.#objects.find(kind, name);
   }
 
-  /** What clusters in force want DNS to be asked; each once. */
-  questions(): Question[] {
-    return [...this.#objects.clustersOfQuestion.lefts()].map(questionOfKey);
+  /** Keys of what clusters in force want DNS to be asked, each once; the same list until that changes. */
+  questions(): readonly string[] {
+    return this.#objects.clustersOfQuestion.lefts();
   }
 
   /** What DNS last answered; undefined: never anything. */

@@ -7,6 +7,7 @@ import { hasErrors } from '../../src/core/diagnostic.js';
 import type { AnsweredAddress } from '../../src/core/ir/answer.js';
 import type { ClusterSpec } from '../../src/core/model/cluster.js';
 import { deriveId } from '../../src/core/model/name.js';
+import { questionOfKey } from '../../src/core/model/question.js';
 import { checkSpec } from '../../src/core/model/rules.js';
 import { validateSpec } from '../../src/core/model/validate.js';
 import { isUsable, kept, MOST_ADDRESSES, serviceAddresses } from '../../src/discovery/addresses.js';
@@ -54,9 +55,11 @@ function told(compiler: Compiler): string[] {
 describe('what DNS answers', () => {
   it('becomes endpoints of the clusters that name it, and is sent as endpoints alone', () => {
     const compiler = compiled([{ name: 'Pods.Internal.', port: 80, weight: 3, region: 'east', room: 'e1' }]);
-    expect(compiler.questions()).toEqual([{ type: 'address', name: 'pods.internal' }]);
+    const questions = compiler.questions();
+    expect(questions.map(questionOfKey)).toEqual([{ type: 'address', name: 'pods.internal' }]);
     expect(told(compiler)).toEqual([]);
     const { fleets, recompiled, groupReleases } = answer(compiler, 'pods.internal', at(1), at(2));
+    expect(compiler.questions()).toBe(questions);
     expect(told(compiler)).toEqual(['0 e1 10.0.0.1:80 3 pods.internal', '0 e1 10.0.0.2:80 3 pods.internal']);
     expect(fleets.get(FLEET)?.upserts.map(({ type, name }) => [type, name])).toEqual([[TYPE.endpoint, id]]);
     expect([fleets.get(FLEET)?.removals, recompiled, groupReleases]).toEqual([

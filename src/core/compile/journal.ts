@@ -55,14 +55,16 @@ interface Step {
 /** A relation between names, asked from left to right: which APIs use this cluster? Changes are journalled. */
 export class Relation {
   readonly #right = new Map<string, Set<string>>();
+  #lefts: readonly string[] | undefined;
 
   of(left: string): ReadonlySet<string> {
     return this.#right.get(left) ?? NOTHING;
   }
 
-  /** Everything that has something on its right. */
-  lefts(): IterableIterator<string> {
-    return this.#right.keys();
+  /** Everything that has something on its right; the same list until that changes. */
+  lefts(): readonly string[] {
+    this.#lefts ??= Object.freeze([...this.#right.keys()]);
+    return this.#lefts;
   }
 
   add(journal: Journal, left: string, right: string): void {
@@ -85,14 +87,20 @@ export class Relation {
 
   #put(left: string, right: string): void {
     const set = this.#right.get(left);
-    if (set) set.add(right);
-    else this.#right.set(left, new Set([right]));
+    if (set) {
+      set.add(right);
+      return;
+    }
+    this.#right.set(left, new Set([right]));
+    this.#lefts = undefined;
   }
 
   #drop(left: string, right: string): void {
     const set = this.#right.get(left);
     set?.delete(right);
-    if (set?.size === 0) this.#right.delete(left);
+    if (set?.size !== 0) return;
+    this.#right.delete(left);
+    this.#lefts = undefined;
   }
 }
 
