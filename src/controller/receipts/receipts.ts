@@ -44,10 +44,10 @@ export class Receipts {
   async wait(workspace: string, release: number, timeoutMs: number): Promise<Receipt> {
     const began = performance.now();
     let stored: Stored = { timeline: undefined, rows: [] };
-    let due = true;
+    const news = this.#news();
     let looking: Promise<void> | undefined;
     const look = () => {
-      due = false;
+      news.due = false;
       // Nodes first: a replica writes them after the timeline, so what a node acknowledged has its timeline by then.
       looking = this.journal
         .look()
@@ -64,33 +64,24 @@ export class Receipts {
     };
     // While the nodes answer, the database tells of others'.
     look();
-    const signal = new Signal();
-    const onChange = () => signal.raise();
-    const onNotice = () => {
-      due = true;
-      signal.raise();
-    };
-    this.tracker.onChange.add(onChange);
-    this.#listeners.add(onNotice);
     try {
       for (;;) {
         const left = timeoutMs - (performance.now() - began);
         const here = this.tracker.release(workspace) >= release && this.#hereSettled(workspace, release);
-        if (here && due && !looking) look();
+        if (here && news.due && !looking) look();
         if (here || left <= 0) {
           // The bound holds for the database too.
-          if (looking) await Promise.race([looking, signal.within(Math.max(left, 0))]);
+          if (looking) await Promise.race([looking, news.signal.within(Math.max(left, 0))]);
           // What came meanwhile may say more than what was read.
-          if ((looking || (here && due)) && left > 0) continue;
+          if ((looking || (here && news.due)) && left > 0) continue;
           const receipt = receiptView(this.#gather(workspace, release, stored));
           const settled = here && receipt.result !== 'pending';
           if (settled || left <= 0) return { ...receipt, waitedMs: performance.now() - began, timedOut: !settled };
         }
-        if (!(await signal.within(Math.min(left, LOOK_MS)))) due = true;
+        if (!(await news.signal.within(Math.min(left, LOOK_MS)))) news.due = true;
       }
     } finally {
-      this.tracker.onChange.delete(onChange);
-      this.#listeners.delete(onNotice);
+      news.end();
     }
   }
 
@@ -101,24 +92,16 @@ export class Receipts {
   async waitAtOnce(workspace: string, timeoutMs: number): Promise<ContentReceipt> {
     const began = performance.now();
     const revision = this.tracker.atOnce.newest(workspace);
-    const signal = new Signal();
-    let due = true;
+    const news = this.#news();
     let looking: Promise<void> | undefined;
-    const onChange = () => signal.raise();
-    const onNotice = () => {
-      due = true;
-      signal.raise();
-    };
-    this.tracker.onChange.add(onChange);
-    this.#listeners.add(onNotice);
     try {
       for (;;) {
         const left = timeoutMs - (performance.now() - began);
-        if (due && !looking) {
-          due = false;
+        if (news.due && !looking) {
+          news.due = false;
           looking = this.journal.look().finally(() => {
             looking = undefined;
-            signal.raise();
+            news.signal.raise();
           });
         }
         // The bound holds for the database too.
@@ -128,12 +111,32 @@ export class Receipts {
           if (receipt.result !== 'pending' || left <= 0)
             return { ...receipt, waitedMs: performance.now() - began, timedOut: receipt.result === 'pending' };
         }
-        if (!(await signal.within(Math.min(left, LOOK_MS)))) due = true;
+        if (!(await news.signal.within(Math.min(left, LOOK_MS)))) news.due = true;
       }
     } finally {
-      this.tracker.onChange.delete(onChange);
-      this.#listeners.delete(onNotice);
+      news.end();
     }
+  }
+
+  /** Listens to nodes and other replicas until `end`. `due`: what others wrote is to be read, at first and after each notice. */
+  #news(): { due: boolean; readonly signal: Signal; end(): void } {
+    const signal = new Signal();
+    const onChange = () => signal.raise();
+    const onNotice = () => {
+      news.due = true;
+      signal.raise();
+    };
+    const news = {
+      due: true,
+      signal,
+      end: () => {
+        this.tracker.onChange.delete(onChange);
+        this.#listeners.delete(onNotice);
+      },
+    };
+    this.tracker.onChange.add(onChange);
+    this.#listeners.add(onNotice);
+    return news;
   }
 
   /** Whether no node of this replica has yet to answer. */
